@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * config.h -- settings, from FARBUS_* in the environment
+ */
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_TEXT_MAX 256
+
+struct config {
+#define CONFIG_UINT(name) uint64_t name;
+#define CONFIG_BOOL(name) bool name;
+#define CONFIG_TEXT(name) char name[CONFIG_TEXT_MAX];
+#define CONFIG(kind, name, preset, unit, meaning) CONFIG_##kind(name)
+#include "base/config.def"
+#undef CONFIG
+#undef CONFIG_UINT
+#undef CONFIG_BOOL
+#undef CONFIG_TEXT
+};
+
+/*
+ * Defaults, then the environment. A FARBUS_ variable that is no setting gets a warning with the
+ * nearest name. Errors: -EINVAL with the variable, its value and what would do.
+ */
+int config_load(struct config *ret_config);
+
+/* For farbus-info: calls row() for each setting with its value now, its default, unit, meaning. */
+typedef void (*config_row_fn)(void *arg, const char *variable, const char *value,
+			      const char *preset, const char *unit, const char *meaning);
+void config_each(const struct config *config, config_row_fn row, void *arg);
+
+#endif

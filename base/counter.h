@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * counter.h -- process-wide counters of rare things, in the process page
+ *
+ * counters.def names them. Frequent things are counted per thread, without sharing a cache line:
+ * struct process_slot. Before process_get() and after the last process_put() counts go to a
+ * private dummy, so that any code may count at any time.
+ */
+#ifndef BASE_COUNTER_H
+#define BASE_COUNTER_H
+
+#include <stdint.h>
+
+enum counter {
+#define COUNTER(name, meaning) COUNTER_##name,
+#include "base/counters.def"
+#undef COUNTER
+	COUNTER_MAX
+};
+
+extern uint64_t *counter_slots; /* COUNTER_MAX of them */
+
+/* Any thread. Ordering: none, a count is not a flag. */
+static inline void counter_add(enum counter counter, uint64_t n)
+{
+	__atomic_fetch_add(&counter_slots[counter], n, __ATOMIC_RELAXED);
+}
+
+const char *counter_name(enum counter counter);
+const char *counter_meaning(enum counter counter);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * error.h -- the calling thread's last failure, as one line for people
+ *
+ * Set once, where the cause is known; callers above pass the number on unchanged.
+ */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#define ERROR_TEXT_MAX 320
+
+/* Records the text and returns error, so that a failure is one line: return error_set(-EINVAL, ...) */
+int error_set(int error, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* Never NULL; "" before the first failure. Valid until the thread's next error_set(). */
+const char *error_text(void);
+
+/* Forget the text (tests). */
+void error_clear(void);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * process.h -- the one object that a process has once, however many instances it opens
+ *
+ * It owns: the guard slots of this process's threads and their counters (one mmap'ed file or
+ * memfd, the "process page"), the membarrier registration, the SIGBUS chain, the registry that
+ * keeps windows of two instances apart, and the fork handlers.
+ */
+#ifndef BASE_PROCESS_H
+#define BASE_PROCESS_H
+
+#include <farbus/inline.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROCESS_THREAD_MAX 1024
+
+/*
+ * One per thread, two cache lines: the guard, then counters that only this thread writes (plain
+ * stores). farbus-stat reads them from outside while and after the process lives.
+ */
+struct process_slot {
+	struct farbus_guard_slot guard __attribute__((aligned(128)));
+	uint32_t tid; /* 0: free */
+	uint32_t reserved;
+	uint64_t counter[8] __attribute__((aligned(64))); /* enum process_thread_counter */
+};
+
+enum process_thread_counter {
+	PROCESS_PUT_OPS,
+	PROCESS_PUT_BYTES,
+	PROCESS_GET_OPS,
+	PROCESS_GET_BYTES,
+	PROCESS_ATOMIC_OPS,
+	PROCESS_SIGNAL_OPS,
+	PROCESS_FLUSH_OPS,
+	PROCESS_WAIT_OPS,
+};
+
+/*
+ * Counted reference. The first one creates the process page: as a file counters.PID in dir (mode
+ * 0600, fallocate'd), or as a memfd "farbus-counters" when dir is NULL.
+ * Errors: -ENOSPC, -EACCES, -ENOENT dir; -ENOSYS no membarrier.
+ */
+int process_get(const char *dir);
+void process_put(void);
+
+/* -ECHILD in a forked child of a process that has farbus open, else 0. One load. */
+int process_check(void);
+
+/* This thread's slot, registered on first use, given back when the thread ends. NULL: all taken. */
+struct process_slot *process_slot_self(void);
+
+/* Descriptor of the process page, to hand to a home. Borrowed. */
+int process_page_fd(void);
+
+/* A tag no other region handle of this process has or had. Never 0. */
+uint64_t process_tag_new(void);
+
+/*
+ * Returns when no slot holds tag any more. The caller stored "no admission" before. Issues
+ * membarrier(2) and waits at most timeout_ns: -ETIMEDOUT.
+ */
+int process_guard_drain(uint64_t tag, uint64_t timeout_ns);
+
+/*
+ * SIGBUS chain. fault() runs in the signal handler of the thread that touched va inside
+ * [start, start + len); it returns true when the access may be retried, false to let the next handler (in
+ * the end: the previous disposition, with the address reported) have it.
+ */
+typedef bool (*process_fault_fn)(void *arg, void *va);
+int process_fault_register(void *start, size_t len, process_fault_fn fault, void *arg);
+void process_fault_unregister(void *start);
+
+/*
+ * Claims a VA range for a window of this instance (any pointer that names it). Errors: -EEXIST
+ * overlaps a window of the same or another instance.
+ */
+int process_va_claim(const void *owner, void *start, size_t len);
+void process_va_unclaim(const void *owner, void *start, size_t len);
+
+#endif

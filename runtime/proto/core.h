@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core.h -- the protocol between instances, as one deterministic state machine
+ *
+ * No thread, clock, lock, descriptor or blocking call of its own: time and random bytes come in
+ * as arguments, messages and finished work come in by calls, everything it wants done goes out
+ * through core_output(). The service thread is a loop over it; transport/sim steps many of them
+ * in one thread on virtual time, and the same seed gives the same run.
+ *
+ * It owns the export and import tables, so every check of a token, right, bound or epoch that a
+ * peer's message needs is made here.
+ *
+ * Topology: every instance keeps a link to the root (rank 0), which holds names and runs
+ * collectives and tells everybody who died; links to homes are made when something is imported.
+ *
+ * Threads: one thread at a time.
+ */
+#ifndef RUNTIME_PROTO_CORE_H
+#define RUNTIME_PROTO_CORE_H
+
+#include "addrmap/export.h"
+#include "addrmap/import.h"
+#include <farbus/farbus.h>
+
+#define CORE_SIZE_MAX 1024     /* ranks */
+#define CORE_NAME_MAX 4096     /* published names in a job */
+#define CORE_REQUEST_MAX 65536 /* of one instance, under way */
+#define CORE_PIECE_MAX 7168    /* bytes of data in one served put or get */
+#define CORE_MESSAGE_MAX 8192
+
+struct core;
+
+struct core_conf {
+	uint64_t job;
+	uint8_t secret[MAC_KEY_SIZE];
+	uint32_t rank, size;
+	uint32_t instance, incarnation;
+	uint64_t auth_timeout_ns; /* a link that has not proved the secret by then is closed */
+	bool host_mappable;	  /* hand descriptors to peers whose link says same_host */
+};
+
+int core_new(const struct core_conf *conf, struct core **ret_core);
+struct core *core_free(struct core *core);
+
+/* ---- what goes in ---- */
+
+/* Links are named by the driver: any number that is not in use. Rank of an accepted one: UINT32_MAX. */
+void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_host, uint64_t now);
+void core_link_down(struct core *core, uint32_t link, int status, uint64_t now);
+/* fd: a number that stands for a descriptor that came along (-1: none); given back by CORE_FD or kept in DONE. */
+void core_receive(struct core *core, uint32_t link, const void *data, size_t len, int fd,
+		  uint64_t now);
+/* Timers. Returns when to call again (UINT64_MAX: no timer). */
+uint64_t core_step(struct core *core, uint64_t now);
+/* The driver finished what CORE_WORK asked for. */
+void core_work_done(struct core *core, uint32_t work, int status, uint64_t now);
+
+/* ---- requests of the local application ---- */
+
+/*
+ * Each starts something and writes its id; exactly one CORE_DONE with that id follows, at the
+ * latest at the deadline (absolute ns), with -ETIMEDOUT. Errors: -ENOSPC too many, -ENOMEM, or
+ * what can be known at once.
+ */
+int core_connect_root(struct core *core, uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_publish(struct core *core, const char *name, const struct farbus_token *token,
+		 uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_lookup(struct core *core, const char *name, uint64_t deadline, uint64_t now,
+		uint32_t *ret_request); /* DONE: token */
+int core_barrier(struct core *core, uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_broadcast(struct core *core, uint32_t root, const void *data, size_t len,
+		   uint64_t deadline, uint64_t now, uint32_t *ret_request); /* DONE: data */
+int core_allreduce(struct core *core, const void *data, size_t count, enum farbus_type type,
+		   enum farbus_reduce op, uint64_t deadline, uint64_t now,
+		   uint32_t *ret_request); /* DONE: data */
+
+/* Own regions and grants are local and immediate. */
+struct export_table *core_exports(struct core *core); /* borrows; for region_insert and lookups */
+struct import_table *core_imports(struct core *core);
+int core_grant(struct core *core, uint64_t region, const struct export_grant_ask *ask,
+	       struct farbus_token *ret_token);
+/* On an import: asks the home. off, len relative to the import. DONE: token */
+int core_grant_chained(struct core *core, uint32_t import, uint64_t off, uint64_t len,
+		       uint32_t rights, uint32_t flags, uint32_t expiry_s, uint64_t deadline,
+		       uint64_t now, uint32_t *ret_request);
+int core_rotate(struct core *core, const struct farbus_token *token,
+		struct farbus_token *ret_token);
+/* wall_s: CLOCK_REALTIME seconds, also wherever now is given to receive(): see core_wall_set(). */
+void core_wall_set(struct core *core, uint64_t wall_s);
+
+/*
+ * Import: connects to the home if need be. DONE: import index, and fd >= 0 if the home handed its
+ * memory over (the entry is in core_imports(); mem_off says where the import starts in fd).
+ * The driver maps it and is expected to answer CORE_WORK_BLOCK for it from then on.
+ */
+int core_import(struct core *core, const struct farbus_token *token, void *owner,
+		uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_renew(struct core *core, uint32_t import, const struct farbus_token *token,
+	       uint64_t deadline, uint64_t now, uint32_t *ret_request);
+/* The driver has unmapped it already. No answer is waited for. */
+void core_import_release(struct core *core, uint32_t import, uint64_t now);
+
+/*
+ * Revoke. By the home: local; by the maker of a chained grant: asks the home. DONE 0 when every
+ * importer acknowledged; -ETIMEDOUT at the deadline, and the grant stays REVOKING. force: importers that
+ * have not acknowledged when half of the time is over lose the memory (CORE_WORK_FORCE).
+ */
+int core_revoke(struct core *core, const struct farbus_token *token, bool force,
+		uint64_t deadline, uint64_t now, uint32_t *ret_request);
+/* Every grant of an own region (release). */
+int core_region_withdraw(struct core *core, uint64_t region, bool force, uint64_t deadline,
+			 uint64_t now, uint32_t *ret_request);
+
+/* Served access by an import. len <= CORE_PIECE_MAX; put data is copied before it returns. */
+int core_served_put(struct core *core, uint32_t import, uint64_t off, const void *data, size_t len,
+		    uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_served_get(struct core *core, uint32_t import, uint64_t off, size_t len,
+		    uint64_t deadline, uint64_t now, uint32_t *ret_request); /* DONE: data */
+int core_served_atomic(struct core *core, uint32_t import, uint64_t off, enum farbus_atomic_op op,
+		       uint32_t width, uint64_t operand, uint64_t compare, bool signal,
+		       uint64_t deadline, uint64_t now, uint32_t *ret_request); /* DONE: value */
+
+/* Tell everybody that the job is over; no DONE. */
+void core_abort(struct core *core, int exit_code, const char *why);
+/* GOODBYE on every link; after the outputs are drained the driver may close. */
+void core_goodbye(struct core *core);
+
+/* ---- what comes out ---- */
+
+enum core_output_kind {
+	CORE_SEND = 1, /* link, data, len; region != 0: hand its descriptor over with it */
+	CORE_CONNECT,  /* rank; then core_link_up/down(link chosen by the driver) or core_connect_failed() */
+	CORE_CLOSE,    /* link */
+	CORE_DONE,     /* request, status, and what the request gives */
+	CORE_EVENT,    /* event */
+	CORE_WORK,     /* work id and what; answer with core_work_done() unless said otherwise */
+	CORE_FD,       /* close this descriptor: nobody wanted it */
+	CORE_ABORT,    /* status: exit code; a peer called farbus_abort() */
+};
+
+enum core_work_kind {
+	/*
+	 * import: refuse new operations on it, wait for those inside, make its windows and mapping
+	 * inaccessible (status says what they fail with from now on).
+	 */
+	CORE_WORK_BLOCK = 1,
+	/*
+	 * import: suspend (operations wait, windows wait in SIGBUS handler) until REMAP or BLOCK: its home gives the
+	 * region new memory.
+	 */
+	CORE_WORK_SUSPEND,
+	/* import: map fd at the same addresses, resume. */
+	CORE_WORK_REMAP,
+	/* region (own): copy to new memory, remap here, cut the old memory off (truncate). */
+	CORE_WORK_FORCE,
+	/* Carried out at once, answered by core_serve_done() within the same call chain. */
+	CORE_WORK_SERVE,
+	/* import: its home is gone. No answer. status -EHOSTDOWN */
+	CORE_WORK_LOST,
+};
+
+enum core_serve_op { CORE_SERVE_PUT = 1, CORE_SERVE_GET, CORE_SERVE_ATOMIC };
+
+struct core_output {
+	enum core_output_kind kind;
+	uint32_t link, rank, request, work;
+	int status;
+	int fd;
+	uint64_t region;
+	const void *data; /* valid until the next call into the core */
+	size_t len;
+	uint32_t import;
+	uint64_t mem_off; /* DONE of import, WORK_REMAP: offset of the import in fd */
+	uint64_t same_va; /* DONE of import: address for FARBUS_MAP_SAME_VA, or 0 */
+	uint64_t page_size;
+	uint64_t control_off; /* DONE of import: where in fd the region's control page is, 0: none */
+	uint64_t value;
+	struct farbus_token token;
+	struct farbus_event event;
+	enum core_work_kind work_kind;
+	struct {
+		enum core_serve_op op;
+		uint64_t off; /* in the region */
+		size_t len;
+		enum farbus_atomic_op atomic;
+		uint32_t width;
+		bool signal; /* wake waiters of the region afterwards */
+		uint64_t operand, compare;
+		const void *data;
+	} serve;
+	char why[128]; /* DONE with an error: what failed, for error_set() */
+};
+
+/* False: nothing to do. */
+bool core_output(struct core *core, struct core_output *ret_output);
+
+/* data, len: what a GET read; value: what an ATOMIC found. */
+void core_serve_done(struct core *core, uint32_t work, int status, const void *data, size_t len,
+		     uint64_t value, uint64_t now);
+/* The peer of CORE_CONNECT could not be reached now; the core tries again until the deadline. */
+void core_connect_failed(struct core *core, uint32_t rank, int status, uint64_t now);
+
+/* What the core tells importers about an own region, besides its length. */
+struct core_region_facts {
+	bool mappable;	   /* has a descriptor that may be handed over */
+	uint64_t mem_off;  /* of the region in the descriptor */
+	uint64_t same_va;  /* 0: none */
+	uint64_t page_size;
+	uint64_t control_off; /* of its control page in the descriptor, 0: none */
+};
+int core_region_facts_set(struct core *core, uint64_t region, const struct core_region_facts *facts);
+
+void core_check(const struct core *core);
+
+/* rank of a link that proved the secret, UINT32_MAX before. */
+uint32_t core_link_rank(const struct core *core, uint32_t link);
+
+#endif
