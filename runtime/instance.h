@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * instance.h -- what an instance and a region handle are made of (internal to runtime/)
+ *
+ * Locking: farbus->lock covers all of struct farbus and the control side of its regions. The data
+ * path takes no lock: it is inside a guard slot while it looks at a region's head (inline.h), and
+ * never takes the lock while it is inside. Whoever changes a head holds the lock, sets the three
+ * lengths to 0, and drains the region's tag first (region_suspend()).
+ */
+#ifndef RUNTIME_INSTANCE_H
+#define RUNTIME_INSTANCE_H
+
+#include "addrmap/sameva.h"
+#include "addrmap/window.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/lock.h"
+#include "base/process.h"
+#include "runtime/boot/boot.h"
+#include "runtime/proto/core.h"
+#include "transport/transport.h"
+#include <farbus/farbus.h>
+#include <farbus/inline.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#define INSTANCE_EVENT_MAX 1024	   /* pending events; more are counted and reported as overflow */
+#define INSTANCE_LINK_MAX 4096	   /* links at a time */
+#define INSTANCE_QUEUE_MAX (16u << 20) /* bytes put off on one link before it is given up */
+#define INSTANCE_REQUEST_BUCKETS 1024
+#define SIGNAL_LANE_MAX 64
+#define SERVED_DEPTH 32 /* served pieces under way per region: what slows a client of a slow home */
+
+/* Last page of a region's descriptor: where its waiters sleep. One lane per 64-byte line, hashed. */
+struct signal_lane {
+	_Atomic uint32_t seq;
+	_Atomic uint32_t waiters;
+	uint8_t pad[56];
+};
+_Static_assert(sizeof(struct signal_lane) == 64, "no false sharing between lanes");
+_Static_assert(SIGNAL_LANE_MAX * sizeof(struct signal_lane) == ADDR_PAGE_SIZE, "one page");
+
+enum region_state { REGION_READY = 1, REGION_SUSPENDED, REGION_DEAD };
+
+/* What the threads of this process have under way on a served import, one per thread. */
+struct served_thread {
+	SLIST_ENTRY(served_thread) link;
+	const void *slot; /* names the thread */
+	uint32_t pending;
+	int error;
+	char why[128];
+};
+
+struct farbus_region {
+	struct farbus_region_head head;
+	struct farbus *farbus; /* borrows */
+	LIST_ENTRY(farbus_region) link;
+	uint64_t id, off, len;
+	uint32_t rights;
+	uint32_t import; /* index in the import table; own regions have one too */
+	uint32_t home_rank, home_instance;
+	bool own, replaced, adopted;
+	bool served; /* no mapping: every access is a request to the home */
+	_Atomic int state;  /* enum region_state; read in the SIGBUS handler */
+	_Atomic int status; /* DEAD: what every access fails with */
+	_Atomic uint32_t remap_count;
+	int fd;		  /* owned; -1: none */
+	uint64_t mem_off; /* of our offset 0 in fd */
+	uint8_t *map;	  /* whole pages around head.base */
+	size_t map_len;
+	uint64_t page_size, same_va;
+	uint64_t control_off;
+	struct signal_lane *lane; /* SIGNAL_LANE_MAX of them; NULL: none */
+	uint32_t generation;
+	SLIST_HEAD(, served_thread) served_threads;
+	_Atomic uint32_t served_pending;
+	pthread_cond_t served_room;
+};
+_Static_assert(offsetof(struct farbus_region, head) == 0, "inline.h casts the handle");
+
+/* A request to the core whose CORE_DONE somebody handles. */
+struct request {
+	LIST_ENTRY(request) link;
+	uint32_t id;
+	/* Called under the lock when it is done; may free the request. */
+	void (*done)(struct farbus *farbus, struct request *request, struct core_output *output);
+	bool heap; /* free() it if the instance closes first */
+	bool finished;
+	int status;
+	pthread_cond_t *wake; /* borrows; NULL: nobody sleeps */
+	/* what it gives */
+	struct farbus_token token;
+	void *data; /* borrows: where received data goes */
+	size_t size, len;
+	uint64_t value;
+	struct farbus_region *region;
+	struct served_thread *thread;
+	char why[128];
+};
+
+struct pending_message {
+	STAILQ_ENTRY(pending_message) link;
+	int fd; /* owned dup, or -1 */
+	size_t len;
+	uint8_t data[];
+};
+
+struct link {
+	struct transport_link *transport; /* NULL: free */
+	uint32_t rank;
+	bool connecting;
+	bool closing;
+	size_t queued;
+	STAILQ_HEAD(, pending_message) queue;
+};
+
+struct farbus {
+	struct lock lock;
+	struct config config;
+	struct farbus_self self;
+	uint64_t timeout_ns;
+	bool spin; /* instances do not exceed cores */
+	bool claimed; /* process_get() done */
+	struct boot *boot;
+	struct core *core;
+	const struct transport_ops *ops;
+	struct transport *transport;
+	struct link *links; /* INSTANCE_LINK_MAX */
+	uint32_t link_top;
+	struct window_table *windows;
+	uint64_t window_tag; /* guard tag of readers of the window table */
+	struct sameva *sameva;
+	_Atomic(struct farbus_region *) *by_import[1024]; /* import index -> handle, 1024 each */
+	LIST_HEAD(, farbus_region) regions;
+	uint32_t serial; /* of the next region */
+	int tombstone;	 /* empty memfd: a mapping of it raises SIGBUS */
+	LIST_HEAD(, request) requests[INSTANCE_REQUEST_BUCKETS];
+
+	int epoll, wake, timer, info;
+	pthread_t service;
+	bool service_started;
+	_Atomic bool stop;
+	uint64_t timer_at;
+
+	struct farbus_event event[INSTANCE_EVENT_MAX];
+	uint32_t event_head, event_tail;
+	bool event_overflow;
+	int event_fd;
+	pthread_cond_t event_cond;
+};
+
+/* ---- instance.c ---- */
+int instance_check(struct farbus *farbus); /* -EINVAL NULL, -ECHILD forked */
+uint64_t instance_deadline(const struct farbus *farbus, int timeout_ms);
+void cond_init_monotonic(pthread_cond_t *cond);
+
+/* ---- service.c ---- */
+int service_start(struct farbus *farbus);
+void service_stop(struct farbus *farbus);
+/* Moves everything that can move: transport events into the core, core outputs out. */
+void service_pump_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
+
+/* ---- request.c ---- */
+void request_add_locked(struct farbus *farbus, struct request *request, uint32_t id)
+	REQUIRES(&farbus->lock);
+void request_done_locked(struct farbus *farbus, struct core_output *output)
+	REQUIRES(&farbus->lock);
+/* Pumps, spins, then sleeps until request->finished. The core ends it at its deadline. */
+int request_wait_locked(struct farbus *farbus, struct request *request) REQUIRES(&farbus->lock);
+/* For a call that gives nothing but a status: start failed with err, or wait for id. */
+int request_run_locked(struct farbus *farbus, struct request *request, int err, uint32_t id,
+		       const char *what) REQUIRES(&farbus->lock);
+
+/* ---- event.c ---- */
+void event_push_locked(struct farbus *farbus, const struct farbus_event *event)
+	REQUIRES(&farbus->lock);
+
+/* ---- region.c, import.c, memory.c ---- */
+struct farbus_region *region_by_import(struct farbus *farbus, uint32_t import);
+int region_register_locked(struct farbus *farbus, struct farbus_region *region)
+	REQUIRES(&farbus->lock);
+void region_unregister_locked(struct farbus *farbus, struct farbus_region *region)
+	REQUIRES(&farbus->lock);
+int region_new(struct farbus *farbus, struct farbus_region **ret_region);
+void region_free(struct farbus_region *region);
+/* Opens the head for what the rights allow. */
+void region_open_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+/* Closes the head and waits until nobody is inside. -ETIMEDOUT: somebody still is. */
+int region_close_locked(struct farbus_region *region, uint64_t timeout_ns)
+	REQUIRES(&region->farbus->lock);
+/* Why an access that the head refused is refused; 0: try again, something changed. */
+int region_refusal(struct farbus_region *region, uint64_t off, uint64_t len, uint32_t rights,
+		   const char *what);
+bool region_fault(void *arg, void *va);
+int region_map_memory(struct farbus_region *region);
+void region_unmap_memory(struct farbus_region *region);
+int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
+			 struct core_output *output) REQUIRES(&farbus->lock);
+
+/* ---- window.c ---- */
+/* Every window of the region: tombstone it, or map fd there. */
+void window_tombstone_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+int window_remap_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+void window_fence_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+void window_drop_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+bool window_find(struct farbus *farbus, const void *va, struct window_hit *ret_hit);
+
+/* ---- work.c ---- */
+void work_run_locked(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock);
+
+/* ---- served.c ---- */
+int served_put(struct farbus_region *region, uint64_t off, const void *src, size_t len);
+int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len);
+int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,
+		  size_t width, uint64_t operand, uint64_t compare, bool signal, uint64_t *ret_old);
+int served_flush(struct farbus_region *region, int timeout_ms);
+
+/* ---- rma.c ---- */
+/* On memory that is known to be there. */
+uint64_t rma_atomic_apply(void *p, enum farbus_atomic_op op, size_t width, uint64_t operand,
+			  uint64_t compare);
+int rma_atomic_check(uint64_t off, enum farbus_atomic_op op, size_t width);
+
+/* ---- signal.c ---- */
+void signal_wake(struct farbus_region *region, uint64_t off);
+
+/* ---- info.c ---- */
+int info_open(struct farbus *farbus);
+void info_answer(struct farbus *farbus);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * served.c -- access that the home carries out: pieces of at most CORE_PIECE_MAX as requests
+ *
+ * Puts are pipelined: SERVED_DEPTH pieces of a region may be under way, then the putting thread
+ * waits, so a slow home slows its clients. A put that fails later is kept per (thread, region)
+ * and given to that thread's next flush, once.
+ *
+ * Invariant: region->served_pending is the sum of its threads' pending.
+ */
+#include "base/alloc.h"
+#include "base/error.h"
+#include "runtime/instance.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GET_BATCH 16
+
+static struct served_thread *thread_get_locked(struct farbus_region *region)
+	REQUIRES(&region->farbus->lock)
+{
+	const void *slot = process_slot_self();
+	struct served_thread *thread;
+
+	SLIST_FOREACH(thread, &region->served_threads, link)
+		if (thread->slot == slot)
+			return thread;
+	thread = alloc_zero(sizeof(*thread));
+	if (!thread)
+		return NULL;
+	thread->slot = slot;
+	SLIST_INSERT_HEAD(&region->served_threads, thread, link);
+	return thread;
+}
+
+static void put_done(struct farbus *farbus, struct request *request, struct core_output *output)
+{
+	struct served_thread *thread = request->thread;
+	struct farbus_region *region = request->region;
+
+	(void)farbus;
+	thread->pending--;
+	atomic_fetch_sub_explicit(&region->served_pending, 1, memory_order_release);
+	if (output->status < 0 && thread->error == 0) {
+		thread->error = output->status;
+		snprintf(thread->why, sizeof(thread->why), "%.120s", output->why);
+	}
+	pthread_cond_broadcast(&region->served_room);
+	free(request);
+}
+
+static int put_piece_locked(struct farbus_region *region, struct served_thread *thread,
+			    uint64_t off, const void *src, size_t len)
+	REQUIRES(&region->farbus->lock)
+{
+	struct farbus *farbus = region->farbus;
+	struct request *request = alloc_zero(sizeof(*request));
+	uint32_t id = 0;
+	int err;
+
+	if (!request)
+		return error_set(-ENOMEM, "no memory for a served put");
+	request->done = put_done;
+	request->heap = true;
+	request->region = region;
+	request->thread = thread;
+	err = core_served_put(farbus->core, region->import, off, src, len,
+			      instance_deadline(farbus, -1), clock_now_ns(), &id);
+	if (err < 0) {
+		free(request);
+		return err;
+	}
+	thread->pending++;
+	atomic_fetch_add_explicit(&region->served_pending, 1, memory_order_release);
+	request_add_locked(farbus, request, id);
+	service_pump_locked(farbus);
+	return 0;
+}
+
+static void room_wait_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock)
+{
+	while (atomic_load_explicit(&region->served_pending, memory_order_acquire) >= SERVED_DEPTH) {
+		service_pump_locked(region->farbus);
+		if (atomic_load_explicit(&region->served_pending, memory_order_acquire) <
+		    SERVED_DEPTH)
+			return;
+		pthread_cond_wait(&region->served_room, &region->farbus->lock.mutex);
+	}
+}
+
+int served_put(struct farbus_region *region, uint64_t off, const void *src, size_t len)
+{
+	const uint8_t *from = src;
+	struct served_thread *thread;
+	int err = 0;
+
+	lock_acquire(&region->farbus->lock);
+	thread = thread_get_locked(region);
+	if (!thread)
+		err = error_set(-ENOMEM, "no memory for a served put");
+	while (err == 0 && len) {
+		size_t n = len < CORE_PIECE_MAX ? len : CORE_PIECE_MAX;
+
+		room_wait_locked(region);
+		err = put_piece_locked(region, thread, off, from, n);
+		off += n;
+		from += n;
+		len -= n;
+	}
+	lock_release(&region->farbus->lock);
+	return err;
+}
+
+/* Starts up to GET_BATCH pieces, then waits for all of them. Returns the bytes asked for. */
+static int get_batch_locked(struct farbus_region *region, uint64_t off, uint8_t *dst, size_t len,
+			    size_t *ret_len) REQUIRES(&region->farbus->lock)
+{
+	struct farbus *farbus = region->farbus;
+	struct request request[GET_BATCH];
+	uint64_t deadline = instance_deadline(farbus, -1);
+	size_t n = 0, asked = 0;
+	int err = 0;
+
+	memset(request, 0, sizeof(request));
+	while (n < GET_BATCH && asked < len) {
+		size_t piece = len - asked < CORE_PIECE_MAX ? len - asked : CORE_PIECE_MAX;
+		uint32_t id = 0;
+
+		err = core_served_get(farbus->core, region->import, off + asked, piece, deadline,
+				      clock_now_ns(), &id);
+		if (err < 0)
+			break;
+		request[n].data = dst + asked;
+		request[n].size = piece;
+		request_add_locked(farbus, &request[n], id);
+		n++;
+		asked += piece;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int one = request_wait_locked(farbus, &request[i]);
+
+		if (one == 0 && request[i].len != request[i].size)
+			one = -EPROTO;
+		if (one < 0 && err == 0)
+			err = error_set(one, "served get: %s",
+					request[i].why[0] ? request[i].why : farbus_strerror(one));
+	}
+	*ret_len = asked;
+	return err;
+}
+
+int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len)
+{
+	uint8_t *to = dst;
+	int err = 0;
+
+	lock_acquire(&region->farbus->lock);
+	while (err == 0 && len) {
+		size_t n = 0;
+
+		err = get_batch_locked(region, off, to, len, &n);
+		off += n;
+		to += n;
+		len -= n;
+	}
+	lock_release(&region->farbus->lock);
+	return err;
+}
+
+int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,
+		  size_t width, uint64_t operand, uint64_t compare, bool signal, uint64_t *ret_old)
+{
+	struct farbus *farbus = region->farbus;
+	struct request request = { 0 };
+	uint32_t id = 0;
+	int err;
+
+	lock_acquire(&farbus->lock);
+	err = core_served_atomic(farbus->core, region->import, off, op, (uint32_t)width, operand,
+				 compare, signal, instance_deadline(farbus, -1), clock_now_ns(),
+				 &id);
+	err = request_run_locked(farbus, &request, err, id, "served atomic");
+	lock_release(&farbus->lock);
+	if (err == 0 && ret_old)
+		*ret_old = request.value;
+	return err;
+}
+
+static int flush_wait_locked(struct farbus_region *region, struct served_thread *thread,
+			     int timeout_ms) REQUIRES(&region->farbus->lock)
+{
+	uint64_t deadline = instance_deadline(region->farbus, timeout_ms);
+	struct timespec until = { (time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S) };
+	int wait = 0;
+
+	service_pump_locked(region->farbus);
+	while (thread->pending && wait == 0)
+		wait = pthread_cond_timedwait(&region->served_room, &region->farbus->lock.mutex,
+					      &until);
+	if (thread->pending)
+		return error_set(-ETIMEDOUT, "flush: the home of region %llx has not carried out "
+					     "%u puts yet; is it stopped?",
+				 (unsigned long long)region->id, thread->pending);
+	return 0;
+}
+
+int served_flush(struct farbus_region *region, int timeout_ms)
+{
+	const void *slot = process_slot_self();
+	struct served_thread *thread;
+	int err = 0;
+
+	if (!slot)
+		return 0; /* a thread without a slot has put nothing */
+	lock_acquire(&region->farbus->lock);
+	SLIST_FOREACH(thread, &region->served_threads, link)
+		if (thread->slot == slot)
+			break;
+	if (thread)
+		err = flush_wait_locked(region, thread, timeout_ms);
+	if (thread && err == 0 && thread->error) {
+		err = error_set(thread->error, "an earlier put failed: %s",
+				thread->why[0] ? thread->why : farbus_strerror(thread->error));
+		thread->error = 0;
+	}
+	lock_release(&region->farbus->lock);
+	return err;
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * service.c -- the service thread: a loop over the protocol core
+ *
+ * It sleeps in epoll on the transport, a timer and a wake-up eventfd, and costs nothing while
+ * nothing happens. Application threads that wait for an answer pump the same core under the same
+ * lock instead of waiting for this thread.
+ *
+ * Invariants:
+ *   1. A link that is in use has a transport link, whose user pointer is its number + 1.
+ *   2. Messages of a link leave in the order in which the core made them: while its queue is not
+ *      empty everything goes through the queue.
+ */
+#include "runtime/instance.h"
+
+#include "base/alloc.h"
+#include "base/counter.h"
+#include "base/error.h"
+#include "base/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define PUMP_ROUND_MAX 256 /* transport events per lock hold */
+
+static int link_new(struct farbus *farbus, struct transport_link *transport, uint32_t rank)
+{
+	for (uint32_t i = 0; i < INSTANCE_LINK_MAX; i++) {
+		struct link *link = &farbus->links[i];
+
+		if (link->transport)
+			continue;
+		memset(link, 0, sizeof(*link));
+		STAILQ_INIT(&link->queue);
+		link->transport = transport;
+		link->rank = rank;
+		if (i >= farbus->link_top)
+			farbus->link_top = i + 1;
+		farbus->ops->link_user_set(transport, (void *)(uintptr_t)(i + 1));
+		return (int)i;
+	}
+	return error_set(-ENOSPC, "more than %d links", INSTANCE_LINK_MAX);
+}
+
+static void link_free(struct farbus *farbus, struct link *link)
+{
+	struct pending_message *message;
+
+	while ((message = STAILQ_FIRST(&link->queue))) {
+		STAILQ_REMOVE_HEAD(&link->queue, link);
+		if (message->fd >= 0)
+			close(message->fd);
+		free(message);
+	}
+	farbus->ops->link_close(link->transport);
+	link->transport = NULL;
+	link->queued = 0;
+}
+
+static struct link *link_of(struct farbus *farbus, struct transport_link *transport,
+			    uint32_t *ret_number)
+{
+	uintptr_t user = (uintptr_t)farbus->ops->link_user(transport);
+
+	if (user == 0 || user > INSTANCE_LINK_MAX)
+		return NULL;
+	*ret_number = (uint32_t)user - 1;
+	return &farbus->links[*ret_number];
+}
+
+static void link_queue(struct link *link, const void *data, size_t len, int fd)
+{
+	struct pending_message *message = alloc_zero(sizeof(*message) + len);
+
+	if (!message || link->queued + len > INSTANCE_QUEUE_MAX) {
+		/* Order is all a link has: one message lost and it must go. */
+		log_warning("rank %d takes nothing: its link is given up", (int)link->rank);
+		free(message);
+		link->closing = true;
+		return;
+	}
+	message->len = len;
+	message->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	memcpy(message->data, data, len);
+	STAILQ_INSERT_TAIL(&link->queue, message, link);
+	link->queued += len ? len : 1;
+	counter_add(COUNTER_message_again, 1);
+}
+
+static void link_flush(struct farbus *farbus, struct link *link)
+{
+	struct pending_message *message;
+
+	while ((message = STAILQ_FIRST(&link->queue))) {
+		int err = farbus->ops->send(link->transport, message->data, message->len,
+					    message->fd);
+
+		if (err == -EAGAIN)
+			return;
+		STAILQ_REMOVE_HEAD(&link->queue, link);
+		link->queued -= message->len ? message->len : 1;
+		if (message->fd >= 0)
+			close(message->fd);
+		free(message);
+	}
+}
+
+static int region_fd_locked(struct farbus *farbus, uint64_t id) REQUIRES(&farbus->lock)
+{
+	struct farbus_region *region;
+
+	LIST_FOREACH(region, &farbus->regions, link)
+		if (region->own && region->id == id)
+			return region->fd;
+	return -1;
+}
+
+static void output_send(struct farbus *farbus, const struct core_output *output)
+	REQUIRES(&farbus->lock)
+{
+	struct link *link;
+	int fd, err;
+
+	if (output->link >= farbus->link_top || !farbus->links[output->link].transport)
+		return; /* went down meanwhile; the core is told in order */
+	link = &farbus->links[output->link];
+	fd = output->region ? region_fd_locked(farbus, output->region) : -1;
+	counter_add(COUNTER_message_sent, 1);
+	if (!STAILQ_EMPTY(&link->queue)) {
+		link_queue(link, output->data, output->len, fd);
+		return;
+	}
+	err = farbus->ops->send(link->transport, output->data, output->len, fd);
+	if (err == -EAGAIN)
+		link_queue(link, output->data, output->len, fd);
+	/* Any other failure is a dead link: its LINK_DOWN is on the way. */
+}
+
+static void output_connect(struct farbus *farbus, uint32_t rank) REQUIRES(&farbus->lock)
+{
+	struct transport_link *transport = NULL;
+	char locator[TRANSPORT_LOCATOR_MAX];
+	int err, number;
+
+	snprintf(locator, sizeof(locator), "farbus.%016llx.%u",
+		 (unsigned long long)farbus->self.job, rank);
+	err = farbus->ops->connect(farbus->transport, locator, &transport);
+	if (err < 0) {
+		core_connect_failed(farbus->core, rank, err, clock_now_ns());
+		return;
+	}
+	number = link_new(farbus, transport, rank);
+	if (number < 0) {
+		farbus->ops->link_close(transport);
+		core_connect_failed(farbus->core, rank, number, clock_now_ns());
+		return;
+	}
+	farbus->links[number].connecting = true;
+}
+
+static void output_abort(const struct core_output *output)
+{
+	log_error("the job was aborted with code %d: %.*s", output->status, (int)sizeof(output->why),
+		  output->why);
+	_exit(output->status);
+}
+
+static void output_run(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock)
+{
+	switch (output->kind) {
+	case CORE_SEND:
+		output_send(farbus, output);
+		break;
+	case CORE_CONNECT:
+		output_connect(farbus, output->rank);
+		break;
+	case CORE_CLOSE:
+		if (output->why[0])
+			log_warning("link closed: %.*s", (int)sizeof(output->why), output->why);
+		if (output->link < farbus->link_top && farbus->links[output->link].transport)
+			link_free(farbus, &farbus->links[output->link]);
+		break;
+	case CORE_DONE:
+		request_done_locked(farbus, output);
+		break;
+	case CORE_EVENT:
+		event_push_locked(farbus, &output->event);
+		break;
+	case CORE_WORK:
+		work_run_locked(farbus, output);
+		break;
+	case CORE_FD:
+		if (output->fd >= 0)
+			close(output->fd);
+		break;
+	case CORE_ABORT:
+		output_abort(output);
+		break;
+	}
+}
+
+static void outputs_run(struct farbus *farbus) REQUIRES(&farbus->lock)
+{
+	struct core_output output;
+
+	while (core_output(farbus->core, &output))
+		output_run(farbus, &output);
+}
+
+static void link_up(struct farbus *farbus, const struct transport_event *event)
+	REQUIRES(&farbus->lock)
+{
+	uint64_t now = clock_now_ns();
+	struct link *link;
+	uint32_t number;
+	int err;
+
+	if (event->accepted) {
+		err = link_new(farbus, event->link, UINT32_MAX);
+		if (err < 0) {
+			farbus->ops->link_close(event->link);
+			return;
+		}
+		number = (uint32_t)err;
+	} else {
+		link = link_of(farbus, event->link, &number);
+		if (!link)
+			return;
+		link->connecting = false;
+	}
+	core_link_up(farbus->core, number, farbus->links[number].rank, event->uid == getuid(), now);
+}
+
+static void link_down(struct farbus *farbus, const struct transport_event *event)
+	REQUIRES(&farbus->lock)
+{
+	uint64_t now = clock_now_ns();
+	struct link *link;
+	uint32_t number, rank;
+	bool connecting;
+
+	link = link_of(farbus, event->link, &number);
+	if (!link) {
+		farbus->ops->link_close(event->link);
+		return;
+	}
+	connecting = link->connecting;
+	rank = link->rank;
+	link_free(farbus, link);
+	if (connecting)
+		core_connect_failed(farbus->core, rank, event->status, now);
+	else
+		core_link_down(farbus->core, number, event->status, now);
+}
+
+static void transport_event_run(struct farbus *farbus, const struct transport_event *event)
+	REQUIRES(&farbus->lock)
+{
+	struct link *link;
+	uint32_t number;
+
+	switch (event->kind) {
+	case TRANSPORT_LINK_UP:
+		link_up(farbus, event);
+		break;
+	case TRANSPORT_LINK_DOWN:
+		link_down(farbus, event);
+		break;
+	case TRANSPORT_MESSAGE:
+		counter_add(COUNTER_message_received, 1);
+		if (link_of(farbus, event->link, &number))
+			core_receive(farbus->core, number, event->data, event->len, event->fd,
+				     clock_now_ns());
+		else if (event->fd >= 0)
+			close(event->fd);
+		break;
+	case TRANSPORT_WRITABLE:
+		link = link_of(farbus, event->link, &number);
+		if (link)
+			link_flush(farbus, link);
+		break;
+	}
+}
+
+static void links_give_up(struct farbus *farbus) REQUIRES(&farbus->lock)
+{
+	for (uint32_t i = 0; i < farbus->link_top; i++) {
+		struct link *link = &farbus->links[i];
+
+		if (!link->transport || !link->closing)
+			continue;
+		link_free(farbus, link);
+		core_link_down(farbus->core, i, -EHOSTDOWN, clock_now_ns());
+	}
+}
+
+/*
+ * Runs what is due and arms the timer for the core's next deadline. A timer that is armed for
+ * an earlier time stays: firing for nothing costs less than moving it with every request.
+ */
+static void timer_run(struct farbus *farbus) REQUIRES(&farbus->lock)
+{
+	struct itimerspec when = { 0 };
+	uint64_t at = core_step(farbus->core, clock_now_ns());
+
+	outputs_run(farbus);
+	if (at >= farbus->timer_at)
+		return;
+	farbus->timer_at = at;
+	when.it_value.tv_sec = (time_t)(at / NS_PER_S);
+	when.it_value.tv_nsec = (long)(at % NS_PER_S) + (at == 0);
+	timerfd_settime(farbus->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void service_pump_locked(struct farbus *farbus)
+{
+	struct transport_event event;
+
+	core_wall_set(farbus->core, clock_wall_ns() / NS_PER_S);
+	outputs_run(farbus);
+	for (int i = 0; i < PUMP_ROUND_MAX; i++) {
+		memset(&event, 0, sizeof(event));
+		event.fd = -1;
+		if (farbus->ops->poll(farbus->transport, &event) < 0)
+			break;
+		transport_event_run(farbus, &event);
+		outputs_run(farbus);
+	}
+	links_give_up(farbus);
+	outputs_run(farbus);
+	timer_run(farbus);
+}
+
+
+static void drain_fd(int fd)
+{
+	uint64_t count;
+
+	while (read(fd, &count, sizeof(count)) > 0)
+		;
+}
+
+/* False: something came in while we were about to sleep. */
+static bool service_turn(struct farbus *farbus)
+{
+	bool parked;
+
+	lock_acquire(&farbus->lock);
+	counter_add(COUNTER_service_wake, 1);
+	service_pump_locked(farbus);
+	parked = farbus->ops->park(farbus->transport);
+	lock_release(&farbus->lock);
+	return parked;
+}
+
+static void *service_main(void *arg)
+{
+	struct farbus *farbus = arg;
+	struct epoll_event event[8];
+
+	while (!atomic_load_explicit(&farbus->stop, memory_order_acquire)) {
+		int n;
+
+		if (!service_turn(farbus))
+			continue;
+		n = epoll_wait(farbus->epoll, event, 8, -1);
+		for (int i = 0; i < n; i++) {
+			if (event[i].data.fd == farbus->info)
+				info_answer(farbus);
+			else if (event[i].data.fd == farbus->timer) {
+				drain_fd(farbus->timer);
+				lock_acquire(&farbus->lock);
+				farbus->timer_at = UINT64_MAX;
+				lock_release(&farbus->lock);
+			} else if (event[i].data.fd == farbus->wake)
+				drain_fd(farbus->wake);
+		}
+	}
+	return NULL;
+}
+
+static int epoll_add(struct farbus *farbus, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	if (fd < 0 || epoll_ctl(farbus->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return error_set(-errno, "cannot watch a descriptor (%s): raise ulimit -n",
+				 strerror(errno));
+	return 0;
+}
+
+static int thread_start(struct farbus *farbus)
+{
+	sigset_t all, old;
+	int err;
+
+	/* Signals are the application's: none is delivered to this thread, but SIGBUS must be. */
+	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&farbus->service, NULL, service_main, farbus);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return error_set(-err, "no service thread (%s): raise ulimit -u", strerror(err));
+	farbus->service_started = true;
+	pthread_setname_np(farbus->service, "farbus-service");
+	return 0;
+}
+
+int service_start(struct farbus *farbus)
+{
+	int err;
+
+	farbus->timer_at = UINT64_MAX;
+	farbus->epoll = epoll_create1(EPOLL_CLOEXEC);
+	farbus->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	farbus->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (farbus->epoll < 0 || farbus->wake < 0 || farbus->timer < 0)
+		return error_set(-errno, "no descriptor left (%s): raise ulimit -n",
+				 strerror(errno));
+	err = info_open(farbus);
+	if (err == 0)
+		err = epoll_add(farbus, farbus->info);
+	if (err == 0)
+		err = epoll_add(farbus, farbus->wake);
+	if (err == 0)
+		err = epoll_add(farbus, farbus->timer);
+	if (err == 0)
+		err = epoll_add(farbus, farbus->ops->fd(farbus->transport));
+	if (err < 0)
+		return err;
+	return thread_start(farbus);
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void service_stop(struct farbus *farbus)
+{
+	uint64_t one = 1;
+
+	if (farbus->service_started) {
+		atomic_store_explicit(&farbus->stop, true, memory_order_release);
+		while (write(farbus->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+			;
+		pthread_join(farbus->service, NULL);
+		farbus->service_started = false;
+	}
+	for (uint32_t i = 0; i < farbus->link_top; i++)
+		if (farbus->links[i].transport)
+			link_free(farbus, &farbus->links[i]);
+	close_fd(&farbus->info);
+	close_fd(&farbus->timer);
+	close_fd(&farbus->wake);
+	close_fd(&farbus->epoll);
+}
