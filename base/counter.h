@@ -26,6 +26,9 @@ static inline void counter_add(enum counter counter, uint64_t n)
 	__atomic_fetch_add(&counter_slots[counter], n, __ATOMIC_RELAXED);
 }
 
+/* Where counts go from now on; NULL: the dummy. base/process.c only. */
+void counter_slots_set(uint64_t *slots);
+
 const char *counter_name(enum counter counter);
 const char *counter_meaning(enum counter counter);
 
