@@ -327,7 +327,7 @@ static int instance_join(struct farbus *farbus, const struct farbus_conf *conf)
 int farbus_open(const struct farbus_conf *conf, struct farbus **ret_farbus)
 {
 	static const struct farbus_conf none;
-	struct farbus *farbus;
+	struct farbus *farbus = NULL;
 	int err;
 
 	if (!ret_farbus)

@@ -47,7 +47,7 @@ static int map_at(int fd, uint64_t off, size_t len, int prot, uint64_t va, uint8
 
 static int control_map(struct farbus_region *region)
 {
-	uint8_t *map;
+	uint8_t *map = NULL;
 	int err;
 
 	if (region->control_off == 0)
@@ -349,7 +349,7 @@ static int adopt_va_check(const void *va, size_t len)
 /* Copies [va, va + len) to a memfd and maps that there. */
 static int adopt_replace(struct farbus_region *region, const struct farbus_memory *memory)
 {
-	uint8_t *map;
+	uint8_t *map = NULL;
 	int err;
 
 	if ((uintptr_t)memory->va % ADDR_PAGE_SIZE || memory->len % ADDR_PAGE_SIZE)
