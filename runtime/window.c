@@ -181,7 +181,7 @@ static int window_place(uint64_t off, size_t len, void **ret_va)
 static int window_memory(struct farbus_region *region, uint64_t off, size_t len, int prot,
 			 uint32_t flags, void **ret_va)
 {
-	void *va, *map;
+	void *va = NULL, *map;
 	int fixed = MAP_FIXED, err;
 
 	if (flags & FARBUS_MAP_SAME_VA) {
@@ -238,7 +238,7 @@ unclaim:
 static int map_locked(struct farbus_region *region, struct window_extent *extent, int prot,
 		      uint32_t flags, void **ret_va) REQUIRES(&region->farbus->lock)
 {
-	void *va;
+	void *va = NULL;
 	int err;
 
 	if (atomic_load_explicit(&region->state, memory_order_acquire) != REGION_READY)

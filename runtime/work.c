@@ -156,7 +156,7 @@ static int memory_clone(struct farbus_region *region, int *ret_fd)
  */
 static int work_force(struct farbus_region *region) REQUIRES(&region->farbus->lock)
 {
-	int fd, old, err;
+	int fd = -1, old, err;
 
 	if (region->fd < 0 || (region->adopted && !region->replaced))
 		return -ENOTSUP;
