@@ -67,12 +67,12 @@ static void slot_give(void *arg)
 	lock_release(&process_lock);
 }
 
-static void fork_prepare(void)
+static void fork_prepare(void) NO_LOCK_ANALYSIS
 {
 	lock_acquire(&process_lock);
 }
 
-static void fork_parent(void)
+static void fork_parent(void) NO_LOCK_ANALYSIS
 {
 	lock_release(&process_lock);
 }

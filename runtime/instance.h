@@ -5,7 +5,10 @@
  * Locking: farbus->lock covers all of struct farbus and the control side of its regions. The data
  * path takes no lock: it is inside a guard slot while it looks at a region's head (inline.h), and
  * never takes the lock while it is inside. Whoever changes a head holds the lock, sets the three
- * lengths to 0, and drains the region's tag first (region_suspend()).
+ * lengths to 0, and drains the region's tag first (region_close_locked()).
+ *
+ * Functions named _locked that take a region need its instance's lock; the compiler cannot follow
+ * that through the pointer and takes lock_held()'s word.
  */
 #ifndef RUNTIME_INSTANCE_H
 #define RUNTIME_INSTANCE_H
@@ -185,10 +188,9 @@ void region_unregister_locked(struct farbus *farbus, struct farbus_region *regio
 int region_new(struct farbus *farbus, struct farbus_region **ret_region);
 void region_free(struct farbus_region *region);
 /* Opens the head for what the rights allow. */
-void region_open_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+void region_open_locked(struct farbus_region *region);
 /* Closes the head and waits until nobody is inside. -ETIMEDOUT: somebody still is. */
-int region_close_locked(struct farbus_region *region, uint64_t timeout_ns)
-	REQUIRES(&region->farbus->lock);
+int region_close_locked(struct farbus_region *region, uint64_t timeout_ns);
 /* Why an access that the head refused is refused; 0: try again, something changed. */
 int region_refusal(struct farbus_region *region, uint64_t off, uint64_t len, uint32_t rights,
 		   const char *what);
@@ -200,10 +202,10 @@ int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
 
 /* ---- window.c ---- */
 /* Every window of the region: tombstone it, or map fd there. */
-void window_tombstone_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
-int window_remap_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
-void window_fence_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
-void window_drop_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock);
+void window_tombstone_locked(struct farbus_region *region);
+int window_remap_locked(struct farbus_region *region);
+void window_fence_locked(struct farbus_region *region);
+void window_drop_locked(struct farbus_region *region);
 bool window_find(struct farbus *farbus, const void *va, struct window_hit *ret_hit);
 
 /* ---- work.c ---- */

@@ -125,6 +125,7 @@ bool region_fault(void *arg, void *va)
 }
 
 static int own_register(struct farbus *farbus, struct farbus_region *region)
+	REQUIRES(&farbus->lock)
 {
 	struct import_entry entry = {
 		.region = region->id,

@@ -19,7 +19,6 @@
 #define GET_BATCH 16
 
 static struct served_thread *thread_get_locked(struct farbus_region *region)
-	REQUIRES(&region->farbus->lock)
 {
 	const void *slot = process_slot_self();
 	struct served_thread *thread;
@@ -53,13 +52,13 @@ static void put_done(struct farbus *farbus, struct request *request, struct core
 
 static int put_piece_locked(struct farbus_region *region, struct served_thread *thread,
 			    uint64_t off, const void *src, size_t len)
-	REQUIRES(&region->farbus->lock)
 {
 	struct farbus *farbus = region->farbus;
 	struct request *request = alloc_zero(sizeof(*request));
 	uint32_t id = 0;
 	int err;
 
+	lock_held(&farbus->lock);
 	if (!request)
 		return error_set(-ENOMEM, "no memory for a served put");
 	request->done = put_done;
@@ -79,8 +78,9 @@ static int put_piece_locked(struct farbus_region *region, struct served_thread *
 	return 0;
 }
 
-static void room_wait_locked(struct farbus_region *region) REQUIRES(&region->farbus->lock)
+static void room_wait_locked(struct farbus_region *region)
 {
+	lock_held(&region->farbus->lock);
 	while (atomic_load_explicit(&region->served_pending, memory_order_acquire) >= SERVED_DEPTH) {
 		service_pump_locked(region->farbus);
 		if (atomic_load_explicit(&region->served_pending, memory_order_acquire) <
@@ -115,7 +115,7 @@ int served_put(struct farbus_region *region, uint64_t off, const void *src, size
 
 /* Starts up to GET_BATCH pieces, then waits for all of them. Returns the bytes asked for. */
 static int get_batch_locked(struct farbus_region *region, uint64_t off, uint8_t *dst, size_t len,
-			    size_t *ret_len) REQUIRES(&region->farbus->lock)
+			    size_t *ret_len)
 {
 	struct farbus *farbus = region->farbus;
 	struct request request[GET_BATCH];
@@ -123,6 +123,7 @@ static int get_batch_locked(struct farbus_region *region, uint64_t off, uint8_t 
 	size_t n = 0, asked = 0;
 	int err = 0;
 
+	lock_held(&farbus->lock);
 	memset(request, 0, sizeof(request));
 	while (n < GET_BATCH && asked < len) {
 		size_t piece = len - asked < CORE_PIECE_MAX ? len - asked : CORE_PIECE_MAX;
@@ -189,12 +190,13 @@ int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic
 }
 
 static int flush_wait_locked(struct farbus_region *region, struct served_thread *thread,
-			     int timeout_ms) REQUIRES(&region->farbus->lock)
+			     int timeout_ms)
 {
 	uint64_t deadline = instance_deadline(region->farbus, timeout_ms);
 	struct timespec until = { (time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S) };
 	int wait = 0;
 
+	lock_held(&region->farbus->lock);
 	service_pump_locked(region->farbus);
 	while (thread->pending && wait == 0)
 		wait = pthread_cond_timedwait(&region->served_room, &region->farbus->lock.mutex,

@@ -236,7 +236,7 @@ unclaim:
 }
 
 static int map_locked(struct farbus_region *region, struct window_extent *extent, int prot,
-		      uint32_t flags, void **ret_va) REQUIRES(&region->farbus->lock)
+		      uint32_t flags, void **ret_va)
 {
 	void *va = NULL;
 	int err;

@@ -33,7 +33,7 @@ static void region_kill(struct farbus_region *region, int status)
 }
 
 /* Revoked: after this returns 0 nothing here can reach the memory any more. */
-static int work_block(struct farbus_region *region, int status) REQUIRES(&region->farbus->lock)
+static int work_block(struct farbus_region *region, int status)
 {
 	int err;
 
@@ -53,7 +53,7 @@ static int work_block(struct farbus_region *region, int status) REQUIRES(&region
  * A thread that is still inside after the drain meets the tombstone, waits in region_fault(), and
  * repeats its access on the new memory: nothing is lost either way.
  */
-static int work_suspend(struct farbus_region *region) REQUIRES(&region->farbus->lock)
+static int work_suspend(struct farbus_region *region)
 {
 	atomic_store_explicit(&region->state, REGION_SUSPENDED, memory_order_release);
 	region_close_locked(region, SUSPEND_DRAIN_NS);
@@ -83,7 +83,7 @@ static int mapping_replace(struct farbus_region *region)
 	return 0;
 }
 
-static int region_resume(struct farbus_region *region, int fd) REQUIRES(&region->farbus->lock)
+static int region_resume(struct farbus_region *region, int fd)
 {
 	int err;
 
@@ -100,7 +100,6 @@ static int region_resume(struct farbus_region *region, int fd) REQUIRES(&region-
 }
 
 static int work_remap(struct farbus_region *region, const struct core_output *output)
-	REQUIRES(&region->farbus->lock)
 {
 	struct stat st;
 
@@ -154,7 +153,7 @@ static int memory_clone(struct farbus_region *region, int *ret_fd)
  * Forced revoke: the silent importer's mapping is of the old file; truncating that takes every
  * page from under it, running or stopped (facts: 12.7 ms for 64 MiB).
  */
-static int work_force(struct farbus_region *region) REQUIRES(&region->farbus->lock)
+static int work_force(struct farbus_region *region)
 {
 	int fd = -1, old, err;
 
@@ -185,7 +184,7 @@ static int work_force(struct farbus_region *region) REQUIRES(&region->farbus->lo
 	return err;
 }
 
-static void work_lost(struct farbus_region *region, int status) REQUIRES(&region->farbus->lock)
+static void work_lost(struct farbus_region *region, int status)
 {
 	region_kill(region, status < 0 ? status : -EHOSTDOWN);
 	/* Nobody needs to be waited for: the memory stays until the handle is released. */
