@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define BOOT_KEY_MAX 64
-#define BOOT_VALUE_MAX 512 /* bytes of a blob; text form stays below PMI-1's 1024 */
+#define BOOT_VALUE_MAX 511 /* bytes of a blob: as hex and with its NUL, PMI-1's 1024 */
 
 struct boot;
 
@@ -31,10 +31,11 @@ struct boot_info {
  */
 int boot_open(const struct config *config, uint64_t timeout_ns, struct boot **ret_boot,
 	      struct boot_info *ret_info);
+/* A second put of a key replaces the first. Errors: -EINVAL key, -EMSGSIZE, -ENOSPC, -EPROTO. */
 int boot_put(struct boot *boot, const char *key, const void *value, size_t len);
 /* Everybody's puts before their fence are there for everybody's gets after it. */
 int boot_fence(struct boot *boot, uint64_t timeout_ns);
-/* Errors: -ENOENT. */
+/* Errors: -ENOENT, -EMSGSIZE the blob is longer than size. */
 int boot_get(struct boot *boot, const char *key, void *ret_value, size_t size, size_t *ret_len,
 	     uint64_t timeout_ns);
 /* Tells the launcher that this rank is done; then frees. Takes NULL. */
