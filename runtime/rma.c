@@ -58,7 +58,7 @@ static bool put_piece(struct process_slot *slot, const struct farbus_region_head
 	bool ok;
 
 	farbus_guard_enter(&slot->guard, head->tag);
-	ok = farbus_within(off, len, __atomic_load_n(&head->len_put, __ATOMIC_RELAXED));
+	ok = farbus_within(off, len, __atomic_load_n(&head->len_put, __ATOMIC_ACQUIRE));
 	if (__builtin_expect(ok, 1)) {
 		/* One access for what is one word, so that nobody sees half of it. */
 		if (len == 8 && ((uintptr_t)(head->base + off) & 7) == 0) {
@@ -81,7 +81,7 @@ static bool get_piece(struct process_slot *slot, const struct farbus_region_head
 	bool ok;
 
 	farbus_guard_enter(&slot->guard, head->tag);
-	ok = farbus_within(off, len, __atomic_load_n(&head->len_get, __ATOMIC_RELAXED));
+	ok = farbus_within(off, len, __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE));
 	if (__builtin_expect(ok, 1)) {
 		if (len == 8 && ((uintptr_t)(head->base + off) & 7) == 0) {
 			uint64_t value = __atomic_load_n(
@@ -305,7 +305,7 @@ int farbus_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic
 	do {
 		farbus_guard_enter(&slot->guard, head->tag);
 		ok = farbus_within(off, width,
-				   __atomic_load_n(&head->len_atomic, __ATOMIC_RELAXED)) &&
+				   __atomic_load_n(&head->len_atomic, __ATOMIC_ACQUIRE)) &&
 		     (uintptr_t)head->base % width == 0;
 		if (ok)
 			old = rma_atomic_apply(head->base + off, op, width, operand, compare);

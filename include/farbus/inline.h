@@ -68,6 +68,10 @@ static inline void farbus_guard_leave(struct farbus_guard_slot *slot)
 	__atomic_store_n(&slot->tag[0], (uint64_t)0, __ATOMIC_RELEASE);
 }
 
+/*
+ * Ordering of the lengths: whoever maps the region again stores base, then the lengths with
+ * release. The acquire loads below pair with that: a length that was seen goes with its base.
+ */
 static inline int farbus_within(uint64_t off, uint64_t n, uint64_t len)
 {
 	return off < len && len - off >= n;
@@ -85,7 +89,7 @@ static inline int farbus_put_inline(struct farbus_region *region, uint64_t off, 
 	if (FARBUS_LIKELY(slot && len - 1 < 16)) {
 		farbus_guard_enter(slot, head->tag);
 		if (FARBUS_LIKELY(farbus_within(
-			    off, len, __atomic_load_n(&head->len_put, __ATOMIC_RELAXED)))) {
+			    off, len, __atomic_load_n(&head->len_put, __ATOMIC_ACQUIRE)))) {
 			__builtin_memcpy(head->base + off, src, len);
 			farbus_guard_leave(slot);
 			return 0;
@@ -104,7 +108,7 @@ static inline int farbus_get_inline(struct farbus_region *region, uint64_t off, 
 	if (FARBUS_LIKELY(slot && len - 1 < 16)) {
 		farbus_guard_enter(slot, head->tag);
 		if (FARBUS_LIKELY(farbus_within(
-			    off, len, __atomic_load_n(&head->len_get, __ATOMIC_RELAXED)))) {
+			    off, len, __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE)))) {
 			__builtin_memcpy(dst, head->base + off, len);
 			farbus_guard_leave(slot);
 			return 0;
@@ -123,7 +127,7 @@ static inline int farbus_put64(struct farbus_region *region, uint64_t off, uint6
 	if (FARBUS_LIKELY(slot && (off & 7) == 0)) {
 		farbus_guard_enter(slot, head->tag);
 		if (FARBUS_LIKELY(farbus_within(
-			    off, 8, __atomic_load_n(&head->len_put, __ATOMIC_RELAXED)))) {
+			    off, 8, __atomic_load_n(&head->len_put, __ATOMIC_ACQUIRE)))) {
 			__atomic_store_n((uint64_t *)(void *)(head->base + off), value,
 					 __ATOMIC_RELAXED);
 			farbus_guard_leave(slot);
@@ -142,7 +146,7 @@ static inline int farbus_get64(struct farbus_region *region, uint64_t off, uint6
 	if (FARBUS_LIKELY(slot && (off & 7) == 0)) {
 		farbus_guard_enter(slot, head->tag);
 		if (FARBUS_LIKELY(farbus_within(
-			    off, 8, __atomic_load_n(&head->len_get, __ATOMIC_RELAXED)))) {
+			    off, 8, __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE)))) {
 			*ret_value = __atomic_load_n((uint64_t *)(void *)(head->base + off),
 						     __ATOMIC_RELAXED);
 			farbus_guard_leave(slot);
@@ -162,7 +166,7 @@ static inline int farbus_add64(struct farbus_region *region, uint64_t off, uint6
 	if (FARBUS_LIKELY(slot && (off & 7) == 0)) {
 		farbus_guard_enter(slot, head->tag);
 		if (FARBUS_LIKELY(farbus_within(
-			    off, 8, __atomic_load_n(&head->len_atomic, __ATOMIC_RELAXED)))) {
+			    off, 8, __atomic_load_n(&head->len_atomic, __ATOMIC_ACQUIRE)))) {
 			uint64_t old = __atomic_fetch_add(
 				(uint64_t *)(void *)(head->base + off), value, __ATOMIC_SEQ_CST);
 
