@@ -100,7 +100,7 @@ int wire_unhex(const char *text, void *ret_blob, size_t size, size_t *ret_len)
 			return -EINVAL;
 	}
 	for (size_t i = 0; i < len / 2; i++)
-		byte[i] = (unsigned char)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
+		byte[i] = (unsigned char)(nibble(text[2 * i]) * 16 + nibble(text[2 * i + 1]));
 	*ret_len = len / 2;
 	return 0;
 }
