@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: BSD-3-Clause
+add_executable(run_client ${CMAKE_CURRENT_LIST_DIR}/run_client.c)
+target_link_libraries(run_client PRIVATE farbus_static)
+
+farbus_test(run_test TIMEOUT 180
+	SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_test.c ${CMAKE_CURRENT_LIST_DIR}/run_program.c)
+target_compile_definitions(run_test PRIVATE FARBUS_RUN="$<TARGET_FILE:farbus-run>"
+	RUN_CLIENT="$<TARGET_FILE:run_client>")
+add_dependencies(run_test farbus-run run_client)
+
+# The same program under another launcher of PMI-1.
+farbus_test_add(run_hydra COMMAND ${CMAKE_CURRENT_LIST_DIR}/run_hydra.sh $<TARGET_FILE:run_client>)
