@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# farbus-run, and the PMI-1 client under it and under Hydra.
 add_executable(run_client ${CMAKE_CURRENT_LIST_DIR}/run_client.c)
 target_link_libraries(run_client PRIVATE farbus_static)
 
