@@ -3,7 +3,8 @@
  * child.c -- starts one rank
  *
  * vfork: the child borrows the launcher's memory until it is the program, so that starting costs
- * the same however much the launcher has mapped, and a failure is written where the parent reads it.
+ * the same however much the launcher has mapped. A failure comes through a pipe that exec closes,
+ * not through that memory: what runs under ThreadSanitizer or an emulator gets a plain fork.
  * posix_spawn() has no parent-death signal and no CPU binding.
  */
 #include "apps/farbus-run/child.h"
@@ -42,37 +43,61 @@ static int setup(const struct child_conf *conf, pid_t launcher)
 	return 0;
 }
 
-static void __attribute__((noreturn))
-child_run(const struct child_conf *conf, pid_t launcher, volatile struct failure *failure)
+static void __attribute__((noreturn)) child_fail(int report, enum child_step step, int err)
 {
-	failure->step = CHILD_SETUP;
-	failure->err = setup(conf, launcher);
-	if (failure->err < 0)
-		_exit(0);
-	failure->step = CHILD_BIND;
-	/* The raw call: the library's takes no mask longer than its own type. */
-	if (conf->mask && syscall(SYS_sched_setaffinity, 0, conf->mask_len, conf->mask) < 0) {
-		failure->err = -errno;
-		_exit(0);
-	}
-	failure->step = CHILD_EXEC;
-	execvpe(conf->argv[0], conf->argv, conf->envp);
-	failure->err = -errno;
+	const struct failure failure = { err, step };
+
+	/* Too short to be split, into an empty pipe: it fits. */
+	if (write(report, &failure, sizeof(failure)) != (ssize_t)sizeof(failure))
+		_exit(1);
 	_exit(0);
+}
+
+static void __attribute__((noreturn))
+child_run(const struct child_conf *conf, pid_t launcher, int report)
+{
+	int err = setup(conf, launcher);
+
+	if (err < 0)
+		child_fail(report, CHILD_SETUP, err);
+	/* The raw call: the library's takes no mask longer than its own type. */
+	if (conf->mask && syscall(SYS_sched_setaffinity, 0, conf->mask_len, conf->mask) < 0)
+		child_fail(report, CHILD_BIND, -errno);
+	execvpe(conf->argv[0], conf->argv, conf->envp);
+	child_fail(report, CHILD_EXEC, -errno);
+}
+
+/* Waits until the child is the program (the pipe closes without a word) or says why it is not. */
+static void failure_read(int report, struct failure *ret_failure)
+{
+	ssize_t n;
+
+	do {
+		n = read(report, ret_failure, sizeof(*ret_failure));
+	} while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(*ret_failure))
+		*ret_failure = (struct failure){ 0, CHILD_FORK };
 }
 
 int child_start(const struct child_conf *conf, pid_t *ret_pid, enum child_step *ret_step)
 {
-	volatile struct failure failure = { 0, CHILD_FORK };
-	pid_t launcher = getpid();
-	pid_t pid = vfork();
+	struct failure failure;
+	pid_t launcher = getpid(), pid;
+	int report[2], err;
 
-	if (pid == 0)
-		child_run(conf, launcher, &failure);
-	if (pid < 0) {
-		*ret_step = CHILD_FORK;
+	*ret_step = CHILD_FORK;
+	if (pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
-	}
+	pid = vfork();
+	if (pid == 0)
+		child_run(conf, launcher, report[1]);
+	err = pid < 0 ? -errno : 0;
+	close(report[1]);
+	if (err == 0)
+		failure_read(report[0], &failure);
+	close(report[0]);
+	if (err < 0)
+		return err;
 	if (failure.err < 0) {
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
