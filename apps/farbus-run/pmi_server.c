@@ -338,6 +338,13 @@ static int lines_handle(struct pmi_server *server, uint32_t rank)
 	return err;
 }
 
+static void client_gone(struct pmi_server *server, struct client *client)
+{
+	server->waiting -= client->state == STATE_FENCE;
+	client->state = STATE_GONE;
+	client->used = 0;
+}
+
 int pmi_server_input(struct pmi_server *server, uint32_t rank, const char *data, size_t len)
 {
 	struct client *client = &server->client[rank];
@@ -358,8 +365,9 @@ int pmi_server_input(struct pmi_server *server, uint32_t rank, const char *data,
 					"newline to PMI_FD",
 					rank, WIRE_LINE_MAX);
 	}
+	/* Not the check for stuck ranks: why this one is gone is for the caller to say first. */
 	if (err < 0)
-		pmi_server_gone(server, rank);
+		client_gone(server, client);
 	return err;
 }
 
@@ -369,9 +377,7 @@ void pmi_server_gone(struct pmi_server *server, uint32_t rank)
 
 	if (client->state == STATE_GONE)
 		return;
-	server->waiting -= client->state == STATE_FENCE;
-	client->state = STATE_GONE;
-	client->used = 0;
+	client_gone(server, client);
 	stuck_check(server);
 }
 

@@ -30,7 +30,8 @@ void pmi_server_free(struct pmi_server *server);
 
 /*
  * Any number of bytes, whole lines or not. Errors: -EPROTO the rank broke the protocol (text in
- * error_text()); it counts as gone and its channel must be closed.
+ * error_text()); it counts as gone, its channel must be closed, and the job
+ * ended: ranks in a fence may wait for it.
  */
 int pmi_server_input(struct pmi_server *server, uint32_t rank, const char *data, size_t len);
 /* The rank has ended or closed its channel. Any number of times. */

@@ -131,12 +131,17 @@ static int twice(void)
 	return 0;
 }
 
-/* TEXT: rank 0 sends it to the launcher as it is, the others wait in a fence. */
+/*
+ * TEXT: rank 0 sends it to the launcher as it is, rank 1 waits in a fence, the others never come
+ * to it: whatever rank 0 says, the fence does not end.
+ */
 static int raw(char **argv)
 {
 	char byte;
 
-	if (rank_here() != 0) {
+	while (rank_here() > 1)
+		pause();
+	if (rank_here() == 1) {
 		open_boot();
 		(void)boot_fence(boot, TIMEOUT_NS);
 		return 98;

@@ -239,7 +239,7 @@ static void pmi__garbage__job_ended_with_125(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
-		run(&program, RUN("-n", "2", CLIENT, "raw", (char *)garbage[i]), "");
+		run(&program, RUN("-n", "3", CLIENT, "raw", (char *)garbage[i]), "");
 		assert_int_equal(program.code, 125);
 		assert_non_null(strstr(program.err, "rank 0 broke the PMI-1 protocol"));
 		program_free(&program);
