@@ -3,11 +3,13 @@
 add_executable(run_client ${CMAKE_CURRENT_LIST_DIR}/run_client.c)
 target_link_libraries(run_client PRIVATE farbus_static)
 
-farbus_test(run_test TIMEOUT 180
-	SOURCES ${CMAKE_CURRENT_LIST_DIR}/run_test.c ${CMAKE_CURRENT_LIST_DIR}/run_program.c)
-target_compile_definitions(run_test PRIVATE FARBUS_RUN="$<TARGET_FILE:farbus-run>"
-	RUN_CLIENT="$<TARGET_FILE:run_client>")
-add_dependencies(run_test farbus-run run_client)
+foreach(name IN ITEMS run_test run_options_test)
+	farbus_test(${name} TIMEOUT 180 SOURCES ${CMAKE_CURRENT_LIST_DIR}/${name}.c
+		${CMAKE_CURRENT_LIST_DIR}/run_common.c ${CMAKE_CURRENT_LIST_DIR}/run_program.c)
+	target_compile_definitions(${name} PRIVATE FARBUS_RUN="$<TARGET_FILE:farbus-run>"
+		RUN_CLIENT="$<TARGET_FILE:run_client>")
+	add_dependencies(${name} farbus-run run_client)
+endforeach()
 
 # The same program under another launcher of PMI-1.
 farbus_test_add(run_hydra COMMAND ${CMAKE_CURRENT_LIST_DIR}/run_hydra.sh $<TARGET_FILE:run_client>)
