@@ -34,7 +34,7 @@ void log_write(enum log_level level, const char *format, ...)
 		return;
 	body = body < (int)sizeof(line) - head - 2 ? body : (int)sizeof(line) - head - 2;
 	line[head + body] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)(head + body + 1)) < 0)
+	if (write(STDERR_FILENO, line, (size_t)head + (size_t)body + 1) < 0)
 		return; /* nobody to tell */
 }
 

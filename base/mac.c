@@ -77,7 +77,7 @@ int mac_text_encode(const void *data, size_t len, char *text, size_t size)
 
 static int digit(char c)
 {
-	const char *at = c ? memchr(alphabet, c, 64) : NULL;
+	const char *at = c ? strchr(alphabet, c) : NULL;
 
 	return at ? (int)(at - alphabet) : -1;
 }

@@ -76,7 +76,7 @@ struct farbus_region {
 	uint64_t control_off;
 	struct signal_lane *lane; /* SIGNAL_LANE_MAX of them; NULL: none */
 	uint32_t generation;
-	SLIST_HEAD(, served_thread) served_threads;
+	SLIST_HEAD(served_list, served_thread) served_threads;
 	_Atomic uint32_t served_pending;
 	pthread_cond_t served_room;
 };
@@ -115,7 +115,7 @@ struct link {
 	bool connecting;
 	bool closing;
 	size_t queued;
-	STAILQ_HEAD(, pending_message) queue;
+	STAILQ_HEAD(message_list, pending_message) queue;
 };
 
 struct farbus {
@@ -135,10 +135,10 @@ struct farbus {
 	uint64_t window_tag; /* guard tag of readers of the window table */
 	struct sameva *sameva;
 	_Atomic(struct farbus_region *) *by_import[1024]; /* import index -> handle, 1024 each */
-	LIST_HEAD(, farbus_region) regions;
+	LIST_HEAD(region_list, farbus_region) regions;
 	uint32_t serial; /* of the next region */
 	int tombstone;	 /* empty memfd: a mapping of it raises SIGBUS */
-	LIST_HEAD(, request) requests[INSTANCE_REQUEST_BUCKETS];
+	LIST_HEAD(request_list, request) requests[INSTANCE_REQUEST_BUCKETS];
 
 	int epoll, wake, timer, info;
 	pthread_t service;
@@ -201,8 +201,8 @@ int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
 			 struct core_output *output) REQUIRES(&farbus->lock);
 
 /* ---- window.c ---- */
-/* Every window of the region: tombstone it, or map fd there. */
-void window_tombstone_locked(struct farbus_region *region);
+/* Every window of the region: tombstone it, or map fd there. Errors: -ENOMEM, one is as it was. */
+int window_tombstone_locked(struct farbus_region *region);
 int window_remap_locked(struct farbus_region *region);
 void window_fence_locked(struct farbus_region *region);
 void window_drop_locked(struct farbus_region *region);

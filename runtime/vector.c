@@ -113,9 +113,12 @@ int farbus_put_va(struct farbus *farbus, void *va, const void *src, size_t len)
 	uint64_t off;
 	int err = instance_check(farbus);
 
-	if (err == 0)
-		err = va_region(farbus, va, len, FARBUS_R | FARBUS_W, &region, &off);
-	return err < 0 ? err : farbus_put(region, off, src, len);
+	if (err < 0)
+		return err;
+	err = va_region(farbus, va, len, FARBUS_R | FARBUS_W, &region, &off);
+	if (err < 0)
+		return err;
+	return farbus_put(region, off, src, len);
 }
 
 int farbus_get_va(struct farbus *farbus, const void *va, void *dst, size_t len)
@@ -124,9 +127,12 @@ int farbus_get_va(struct farbus *farbus, const void *va, void *dst, size_t len)
 	uint64_t off;
 	int err = instance_check(farbus);
 
-	if (err == 0)
-		err = va_region(farbus, va, len, FARBUS_R, &region, &off);
-	return err < 0 ? err : farbus_get(region, off, dst, len);
+	if (err < 0)
+		return err;
+	err = va_region(farbus, va, len, FARBUS_R, &region, &off);
+	if (err < 0)
+		return err;
+	return farbus_get(region, off, dst, len);
 }
 
 int farbus_atomic_va(struct farbus *farbus, void *va, enum farbus_atomic_op op, size_t width,
@@ -136,7 +142,10 @@ int farbus_atomic_va(struct farbus *farbus, void *va, enum farbus_atomic_op op, 
 	uint64_t off;
 	int err = instance_check(farbus);
 
-	if (err == 0)
-		err = va_region(farbus, va, width, FARBUS_R | FARBUS_W | FARBUS_A, &region, &off);
-	return err < 0 ? err : farbus_atomic(region, off, op, width, operand, compare, ret_old);
+	if (err < 0)
+		return err;
+	err = va_region(farbus, va, width, FARBUS_R | FARBUS_W | FARBUS_A, &region, &off);
+	if (err < 0)
+		return err;
+	return farbus_atomic(region, off, op, width, operand, compare, ret_old);
 }

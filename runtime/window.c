@@ -26,58 +26,73 @@ static void *extent_pointer(const struct window_extent *extent)
 	return addr_pointer(extent->va);
 }
 
-typedef void (*extent_fn)(struct farbus_region *region, const struct window_extent *extent);
+typedef int (*extent_fn)(struct farbus_region *region, const struct window_extent *extent);
 
-static void window_each(struct farbus_region *region, extent_fn fn)
+/* All of them, whatever fails; the first failure is returned. */
+static int window_each(struct farbus_region *region, extent_fn fn)
 {
 	struct window_extent extent;
 	farbus_va_t at = { 0 };
+	int err = 0;
 
 	while (window_next(region->farbus->windows, at, &extent) == 0) {
 		at.v = extent.va.v + extent.len;
-		if (extent.import == region->import)
-			fn(region, &extent);
+		if (extent.import == region->import) {
+			int one = fn(region, &extent);
+
+			err = err < 0 ? err : one;
+		}
 	}
+	return err;
 }
 
-static void extent_tombstone(struct farbus_region *region, const struct window_extent *extent)
+static int extent_tombstone(struct farbus_region *region, const struct window_extent *extent)
 {
 	if (!(extent->flags & WINDOW_MADE))
-		return;
-	mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
-	     MAP_SHARED | MAP_FIXED, region->farbus->tombstone, 0);
+		return 0;
+	if (mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
+		 MAP_SHARED | MAP_FIXED, region->farbus->tombstone, 0) == MAP_FAILED)
+		return -errno;
+	return 0;
 }
 
-void window_tombstone_locked(struct farbus_region *region)
+int window_tombstone_locked(struct farbus_region *region)
 {
-	window_each(region, extent_tombstone);
+	int err = window_each(region, extent_tombstone);
+
 	window_state_set(region->farbus->windows, region->import, WINDOW_BLOCKED);
+	return err;
 }
 
-static void extent_remap(struct farbus_region *region, const struct window_extent *extent)
+static int extent_remap(struct farbus_region *region, const struct window_extent *extent)
 {
 	void *map;
 
 	if (!(extent->flags & WINDOW_MADE))
-		return;
+		return 0;
 	map = mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
 		   MAP_SHARED | MAP_FIXED, region->fd, (off_t)(region->mem_off + extent->off));
-	if (map != MAP_FAILED)
-		madvise(map, extent->len, MADV_DONTFORK);
+	if (map == MAP_FAILED)
+		return -errno;
+	madvise(map, extent->len, MADV_DONTFORK);
+	return 0;
 }
 
 int window_remap_locked(struct farbus_region *region)
 {
-	window_each(region, extent_remap);
+	int err = window_each(region, extent_remap);
+
 	window_state_set(region->farbus->windows, region->import, WINDOW_READY);
-	return 0;
+	return err;
 }
 
-static void extent_fence(struct farbus_region *region, const struct window_extent *extent)
+static int extent_fence(struct farbus_region *region, const struct window_extent *extent)
 {
 	(void)region;
-	if (extent->flags & WINDOW_FENCE)
-		mprotect(extent_pointer(extent), extent->len, PROT_NONE);
+	if ((extent->flags & WINDOW_FENCE) &&
+	    mprotect(extent_pointer(extent), extent->len, PROT_NONE) < 0)
+		return -errno;
+	return 0;
 }
 
 void window_fence_locked(struct farbus_region *region)

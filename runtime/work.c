@@ -11,6 +11,7 @@
 #include "runtime/instance.h"
 #include "transport/copy.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,11 +20,19 @@
 #define BLOCK_DRAIN_NS (5 * NS_PER_S)
 #define SUSPEND_DRAIN_NS (50 * NS_PER_MS)
 
-static void mapping_tombstone(struct farbus_region *region)
+/* The region's mapping and every window lose the memory. Errors: -ENOMEM, one of them has it still. */
+static int memory_tombstone(struct farbus_region *region)
 {
-	if (region->map)
-		mmap(region->map, region->map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		     region->farbus->tombstone, 0);
+	int err = window_tombstone_locked(region);
+
+	if (region->map &&
+	    mmap(region->map, region->map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 region->farbus->tombstone, 0) == MAP_FAILED)
+		err = -errno;
+	if (err < 0)
+		log_error("region %llx: cannot take its memory out of the address space: %s; raise "
+			  "vm.max_map_count", (unsigned long long)region->id, strerror(-err));
+	return err;
 }
 
 static void region_kill(struct farbus_region *region, int status)
@@ -41,8 +50,9 @@ static int work_block(struct farbus_region *region, int status)
 	err = region_close_locked(region, BLOCK_DRAIN_NS);
 	if (err < 0)
 		return err;
-	window_tombstone_locked(region);
-	mapping_tombstone(region);
+	err = memory_tombstone(region);
+	if (err < 0)
+		return err;
 	if (region->fd >= 0)
 		close(region->fd);
 	region->fd = -1;
@@ -57,9 +67,7 @@ static int work_suspend(struct farbus_region *region)
 {
 	atomic_store_explicit(&region->state, REGION_SUSPENDED, memory_order_release);
 	region_close_locked(region, SUSPEND_DRAIN_NS);
-	window_tombstone_locked(region);
-	mapping_tombstone(region);
-	return 0;
+	return memory_tombstone(region);
 }
 
 static int mapping_replace(struct farbus_region *region)
@@ -93,10 +101,10 @@ static int region_resume(struct farbus_region *region, int fd)
 	err = mapping_replace(region);
 	if (err < 0)
 		return err;
-	window_remap_locked(region);
+	err = window_remap_locked(region);
 	atomic_fetch_add_explicit(&region->remap_count, 1, memory_order_release);
 	region_open_locked(region);
-	return 0;
+	return err;
 }
 
 static int work_remap(struct farbus_region *region, const struct core_output *output)
@@ -144,7 +152,7 @@ static int memory_clone(struct farbus_region *region, int *ret_fd)
 	if (err < 0)
 		return err;
 	err = memory_copy(region->fd, memory.fd, (size_t)st.st_size);
-	*ret_fd = err < 0 ? -1 : dup(memory.fd);
+	*ret_fd = err < 0 ? -1 : fcntl(memory.fd, F_DUPFD_CLOEXEC, 0);
 	region->farbus->ops->memory_free(&memory);
 	return err < 0 ? err : *ret_fd < 0 ? -EMFILE : 0;
 }
@@ -159,10 +167,14 @@ static int work_force(struct farbus_region *region)
 
 	if (region->fd < 0 || (region->adopted && !region->replaced))
 		return -ENOTSUP;
+	old = fcntl(region->fd, F_DUPFD_CLOEXEC, 0);
+	if (old < 0)
+		return -EMFILE;
 	err = work_suspend(region);
-	if (err < 0)
+	if (err < 0) {
+		region_resume(region, old);
 		return err;
-	old = dup(region->fd);
+	}
 	err = memory_clone(region, &fd);
 	if (err < 0) {
 		log_error("forced revoke of region %llx: no memory for the copy",
@@ -171,10 +183,13 @@ static int work_force(struct farbus_region *region)
 		old = -1;
 	}
 	if (old >= 0) {
-		if (ftruncate(old, 0) < 0)
+		if (ftruncate(old, 0) < 0) {
+			err = -errno;
 			log_error("forced revoke: cannot truncate: %s", strerror(errno));
+		} else {
+			counter_add(COUNTER_revoke_forced, 1);
+		}
 		close(old);
-		counter_add(COUNTER_revoke_forced, 1);
 	}
 	if (fd >= 0) {
 		int resumed = region_resume(region, fd);

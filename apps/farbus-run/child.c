@@ -81,7 +81,7 @@ static void failure_read(int report, struct failure *ret_failure)
 
 int child_start(const struct child_conf *conf, pid_t *ret_pid, enum child_step *ret_step)
 {
-	struct failure failure;
+	struct failure failure = { 0, CHILD_FORK };
 	pid_t launcher = getpid(), pid;
 	int report[2], err;
 
