@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-void *alloc_zero(size_t size);			 /* NULL: no memory. free() it. */
-void *alloc_array(size_t count, size_t size);	 /* zeroed, overflow-checked */
-void *alloc_aligned(size_t align, size_t size);	 /* zeroed */
+void *alloc_zero(size_t size);				  /* NULL: no memory. free() it. */
+void *alloc_array(size_t count, size_t size);		  /* zeroed, overflow-checked */
+void *alloc_aligned(size_t align, size_t size);		  /* zeroed */
 void *alloc_resize(void *old, size_t count, size_t size); /* new part not zeroed */
 char *alloc_text(const char *text);
 

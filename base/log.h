@@ -15,10 +15,10 @@ void log_open(int level_max, unsigned int rank);
 void log_write(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3), cold));
 
-#define log_at(level, ...)                                 \
-	do {                                               \
-		if ((int)(level) <= log_level_max)         \
-			log_write((level), __VA_ARGS__);   \
+#define log_at(level, ...)                               \
+	do {                                             \
+		if ((int)(level) <= log_level_max)       \
+			log_write((level), __VA_ARGS__); \
 	} while (0)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warning(...) log_at(LOG_WARNING, __VA_ARGS__)

@@ -96,8 +96,10 @@ static int membarrier_register(void)
 {
 	if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) < 0 ||
 	    membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) < 0)
-		return error_set(-ENOSYS, "membarrier(2) is missing (%s): farbus needs Linux 4.16 "
-					  "and a sandbox that allows it", strerror(errno));
+		return error_set(-ENOSYS,
+				 "membarrier(2) is missing (%s): farbus needs Linux 4.16 "
+				 "and a sandbox that allows it",
+				 strerror(errno));
 	return 0;
 }
 
@@ -109,7 +111,8 @@ static int page_create(const char *dir)
 	if (!dir) {
 		fd = memfd_create("farbus-counters", MFD_CLOEXEC);
 		return fd < 0 ? error_set(-EMFILE, "no descriptor left for the counters: %s",
-					  strerror(errno)) : fd;
+					  strerror(errno)) :
+				fd;
 	}
 	if (snprintf(page_path, sizeof(page_path), "%s/counters.%d", dir, (int)getpid()) >=
 	    (int)sizeof(page_path))
@@ -122,7 +125,9 @@ static int page_create(const char *dir)
 		return fd;
 	fd = errno;
 	page_path[0] = '\0';
-	return error_set(fd == ENOENT ? -ENOENT : fd == ENOSPC ? -ENOSPC : -EACCES,
+	return error_set(fd == ENOENT ? -ENOENT :
+			 fd == ENOSPC ? -ENOSPC :
+					-EACCES,
 			 "cannot make counters.%d in FARBUS_RUN_DIR=%s: %s", (int)getpid(), dir,
 			 strerror(fd));
 }
@@ -152,9 +157,10 @@ static int page_open(const char *dir)
 		return fd;
 	err = posix_fallocate(fd, 0, (off_t)PROCESS_PAGE_SIZE);
 	if (err) {
-		error_set(-ENOSPC, "no room for %zu bytes of counters in %s: %s; free some or set "
-				   "FARBUS_RUN_DIR", (size_t)PROCESS_PAGE_SIZE,
-			  dir ? dir : "memory", strerror(err));
+		error_set(-ENOSPC,
+			  "no room for %zu bytes of counters in %s: %s; free some or set "
+			  "FARBUS_RUN_DIR",
+			  (size_t)PROCESS_PAGE_SIZE, dir ? dir : "memory", strerror(err));
 		goto fail;
 	}
 	page = mmap(NULL, PROCESS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -45,8 +45,8 @@ static size_t claim_count, claim_max;
 
 static struct fault_entry *entry_at(uint32_t i)
 {
-	struct fault_entry *entries = atomic_load_explicit(&chunk[i / CHUNK_ENTRIES],
-							   memory_order_acquire);
+	struct fault_entry *entries =
+		atomic_load_explicit(&chunk[i / CHUNK_ENTRIES], memory_order_acquire);
 
 	return entries ? &entries[i % CHUNK_ENTRIES] : NULL;
 }
@@ -68,8 +68,8 @@ static bool entry_match(struct fault_entry *entry, uintptr_t va, process_fault_f
 	return start && va >= start && va - start < len;
 }
 
-static void entry_set(struct fault_entry *entry, uintptr_t start, size_t len,
-		      process_fault_fn fn, void *arg)
+static void entry_set(struct fault_entry *entry, uintptr_t start, size_t len, process_fault_fn fn,
+		      void *arg)
 {
 	atomic_fetch_add_explicit(&entry->seq, 1, memory_order_acq_rel);
 	atomic_thread_fence(memory_order_release);
@@ -204,8 +204,8 @@ void process_fault_unregister(void *start)
 	for (uint32_t i = top; i-- > 0;) {
 		struct fault_entry *entry = entry_at(i);
 
-		if (entry && atomic_load_explicit(&entry->start, memory_order_relaxed) ==
-				     (uintptr_t)start) {
+		if (entry &&
+		    atomic_load_explicit(&entry->start, memory_order_relaxed) == (uintptr_t)start) {
 			entry_set(entry, 0, 0, NULL, NULL);
 			break;
 		}
@@ -269,7 +269,7 @@ int process_va_claim(const void *owner, void *start, size_t len)
 static void claim_cut_locked(size_t at, uintptr_t start, uintptr_t end) REQUIRES(&fault_lock)
 {
 	struct claim rest = { end, claims[at].end, claims[at].owner };
-	bool left = claims[at].start < start, right = rest.end > end;
+	bool left = claims[at].start<start, right = rest.end> end;
 
 	if (left)
 		claims[at].end = start;

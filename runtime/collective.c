@@ -31,8 +31,8 @@ int farbus_publish(struct farbus *farbus, const char *name, const struct farbus_
 	if (!token)
 		return error_set(-EINVAL, "the token is NULL");
 	lock_acquire(&farbus->lock);
-	err = core_publish(farbus->core, name, token, instance_deadline(farbus, -1),
-			   clock_now_ns(), &id);
+	err = core_publish(farbus->core, name, token, instance_deadline(farbus, -1), clock_now_ns(),
+			   &id);
 	err = request_run_locked(farbus, &request, err, id, name);
 	lock_release(&farbus->lock);
 	return err;
@@ -51,8 +51,8 @@ int farbus_lookup(struct farbus *farbus, const char *name, int timeout_ms,
 	if (err < 0)
 		return err;
 	lock_acquire(&farbus->lock);
-	err = core_lookup(farbus->core, name, instance_deadline(farbus, timeout_ms),
-			  clock_now_ns(), &id);
+	err = core_lookup(farbus->core, name, instance_deadline(farbus, timeout_ms), clock_now_ns(),
+			  &id);
 	err = request_run_locked(farbus, &request, err, id, name);
 	lock_release(&farbus->lock);
 	if (err == 0)

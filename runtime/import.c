@@ -25,8 +25,10 @@ static int import_fd_check(const struct farbus_region *region)
 				 strerror(errno));
 	size = (uint64_t)st.st_size;
 	if (!addr_within(region->mem_off, region->len, size))
-		return error_set(-EPROTO, "the home's descriptor has %llu bytes, the grant ends "
-					  "past them", (unsigned long long)size);
+		return error_set(-EPROTO,
+				 "the home's descriptor has %llu bytes, the grant ends "
+				 "past them",
+				 (unsigned long long)size);
 	if (region->control_off % ADDR_PAGE_SIZE)
 		return error_set(-EPROTO, "the home's control page is not page-aligned");
 	if (region->control_off && !addr_within(region->control_off, ADDR_PAGE_SIZE, size))
@@ -41,7 +43,8 @@ static int import_map(struct farbus_region *region, const struct core_output *ou
 	region->fd = output->fd;
 	region->mem_off = output->mem_off;
 	region->control_off = output->control_off;
-	region->page_size = output->page_size >= ADDR_PAGE_SIZE ? output->page_size : ADDR_PAGE_SIZE;
+	region->page_size =
+		output->page_size >= ADDR_PAGE_SIZE ? output->page_size : ADDR_PAGE_SIZE;
 	region->same_va = output->same_va;
 	if (region->same_va &&
 	    !sameva_valid(region->home_rank, (farbus_va_t){ region->same_va }, region->len))
@@ -85,8 +88,8 @@ int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
 	return 0;
 }
 
-static void import_done(struct farbus *farbus, struct request *request, struct core_output *output)
-	NO_LOCK_ANALYSIS
+static void import_done(struct farbus *farbus, struct request *request,
+			struct core_output *output) NO_LOCK_ANALYSIS
 {
 	request->status = output->status;
 	memcpy(request->why, output->why, sizeof(request->why));
@@ -146,8 +149,8 @@ int farbus_region_renew(struct farbus_region *region, const struct farbus_token 
 	if (err < 0)
 		return err;
 	lock_acquire(&farbus->lock);
-	err = core_renew(farbus->core, region->import, token,
-			 instance_deadline(farbus, timeout_ms), clock_now_ns(), &id);
+	err = core_renew(farbus->core, region->import, token, instance_deadline(farbus, timeout_ms),
+			 clock_now_ns(), &id);
 	err = request_run_locked(farbus, &request, err, id, "renew");
 	lock_release(&farbus->lock);
 	return err;

@@ -158,8 +158,8 @@ static void links_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lock
 			continue;
 		fprintf(out, "%s{\"rank\":%u,\"transport\":\"%s\",\"why\":\"%s\",\"queued\":%zu}",
 			comma, rank, farbus->ops->name,
-			strcmp(farbus->config.transport, "auto") == 0 ?
-				"same host" : "FARBUS_TRANSPORT",
+			strcmp(farbus->config.transport, "auto") == 0 ? "same host" :
+									"FARBUS_TRANSPORT",
 			farbus->links[i].queued);
 		comma = ",";
 	}

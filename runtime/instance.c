@@ -101,13 +101,13 @@ static int boot_exchange(struct farbus *farbus, struct boot_job *ret_job)
 	err = boot_fence(farbus->boot, farbus->timeout_ns);
 	if (err < 0 || farbus->self.rank == 0)
 		return err;
-	err = boot_get(farbus->boot, BOOT_KEY, ret_job, sizeof(*ret_job), &len,
-		       farbus->timeout_ns);
+	err = boot_get(farbus->boot, BOOT_KEY, ret_job, sizeof(*ret_job), &len, farbus->timeout_ns);
 	if (err < 0)
 		return err;
 	if (len != sizeof(*ret_job))
-		return error_set(-EPROTO, "rank 0 gave %zu bytes of job data, this version needs "
-					  "%zu: run one farbus version in the whole job",
+		return error_set(-EPROTO,
+				 "rank 0 gave %zu bytes of job data, this version needs "
+				 "%zu: run one farbus version in the whole job",
 				 len, sizeof(*ret_job));
 	return 0;
 }
@@ -161,14 +161,17 @@ static int transport_choose(struct farbus *farbus)
 
 	farbus->ops = strcmp(name, "auto") == 0 ? transport_backends[0] : transport_find(name);
 	if (!farbus->ops)
-		return error_set(-EINVAL, "FARBUS_TRANSPORT=%s: this build has shm; farbus-info "
-					  "lists them", name);
+		return error_set(-EINVAL,
+				 "FARBUS_TRANSPORT=%s: this build has shm; farbus-info "
+				 "lists them",
+				 name);
 	snprintf(locator, sizeof(locator), "farbus.%016llx.%u",
 		 (unsigned long long)farbus->self.job, farbus->self.rank);
 	err = farbus->ops->open(locator, &farbus->transport);
 	if (err == -EEXIST)
-		return error_set(-EEXIST, "rank %u of this job is open already: one instance per "
-					  "rank; start the second under its own launcher or rank",
+		return error_set(-EEXIST,
+				 "rank %u of this job is open already: one instance per "
+				 "rank; start the second under its own launcher or rank",
 				 farbus->self.rank);
 	return err;
 }

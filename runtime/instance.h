@@ -28,8 +28,8 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
-#define INSTANCE_EVENT_MAX 1024	   /* pending events; more are counted and reported as overflow */
-#define INSTANCE_LINK_MAX 4096	   /* links at a time */
+#define INSTANCE_EVENT_MAX 1024 /* pending events; more are counted and reported as overflow */
+#define INSTANCE_LINK_MAX 4096	/* links at a time */
 #define INSTANCE_QUEUE_MAX (16u << 20) /* bytes put off on one link before it is given up */
 #define INSTANCE_REQUEST_BUCKETS 1024
 #define SIGNAL_LANE_MAX 64
@@ -64,7 +64,7 @@ struct farbus_region {
 	uint32_t import; /* index in the import table; own regions have one too */
 	uint32_t home_rank, home_instance;
 	bool own, replaced, adopted;
-	bool served; /* no mapping: every access is a request to the home */
+	bool served;	    /* no mapping: every access is a request to the home */
 	_Atomic int state;  /* enum region_state; read in the SIGBUS handler */
 	_Atomic int status; /* DEAD: what every access fails with */
 	_Atomic uint32_t remap_count;
@@ -123,7 +123,7 @@ struct farbus {
 	struct config config;
 	struct farbus_self self;
 	uint64_t timeout_ns;
-	bool spin; /* instances do not exceed cores */
+	bool spin;    /* instances do not exceed cores */
 	bool claimed; /* process_get() done */
 	struct boot *boot;
 	struct core *core;
@@ -167,8 +167,7 @@ void service_pump_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 /* ---- request.c ---- */
 void request_add_locked(struct farbus *farbus, struct request *request, uint32_t id)
 	REQUIRES(&farbus->lock);
-void request_done_locked(struct farbus *farbus, struct core_output *output)
-	REQUIRES(&farbus->lock);
+void request_done_locked(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock);
 /* Pumps, spins, then sleeps until request->finished. The core ends it at its deadline. */
 int request_wait_locked(struct farbus *farbus, struct request *request) REQUIRES(&farbus->lock);
 /* For a call that gives nothing but a status: start failed with err, or wait for id. */

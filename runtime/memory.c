@@ -33,9 +33,9 @@ static int map_at(int fd, uint64_t off, size_t len, int prot, uint64_t va, uint8
 	void *map = mmap((void *)(uintptr_t)va, len, prot, flags, fd, (off_t)off);
 
 	if (map == MAP_FAILED)
-		return error_set(errno == EEXIST ? -EEXIST : -ENOMEM,
-				 "cannot map %zu bytes%s: %s", len,
-				 va ? " at the region's SAME_VA address" : "", strerror(errno));
+		return error_set(errno == EEXIST ? -EEXIST : -ENOMEM, "cannot map %zu bytes%s: %s",
+				 len, va ? " at the region's SAME_VA address" : "",
+				 strerror(errno));
 	if (va && map != (void *)(uintptr_t)va) {
 		munmap(map, len);
 		return error_set(-EEXIST, "the SAME_VA address is taken in this process");
@@ -109,7 +109,8 @@ bool region_fault(void *arg, void *va)
 	uint64_t until = clock_now_ns() + region->farbus->timeout_ns;
 
 	(void)va;
-	if (region->own && atomic_load_explicit(&region->state, memory_order_acquire) == REGION_READY)
+	if (region->own &&
+	    atomic_load_explicit(&region->state, memory_order_acquire) == REGION_READY)
 		return false;
 	while (clock_now_ns() < until) {
 		int state = atomic_load_explicit(&region->state, memory_order_acquire);
@@ -124,8 +125,7 @@ bool region_fault(void *arg, void *va)
 	return false;
 }
 
-static int own_register(struct farbus *farbus, struct farbus_region *region)
-	REQUIRES(&farbus->lock)
+static int own_register(struct farbus *farbus, struct farbus_region *region) REQUIRES(&farbus->lock)
 {
 	struct import_entry entry = {
 		.region = region->id,
@@ -319,13 +319,16 @@ static int adopt_fd_check(const struct farbus_memory *memory)
 	struct stat st;
 
 	if (mode < 0 || (mode & O_ACCMODE) != O_RDWR)
-		return error_set(-EBADF, "descriptor %d is not open for reading and writing: open "
-					 "it with O_RDWR", memory->fd);
+		return error_set(-EBADF,
+				 "descriptor %d is not open for reading and writing: open "
+				 "it with O_RDWR",
+				 memory->fd);
 	if (fstat(memory->fd, &st) < 0 || memory->off > (uint64_t)st.st_size ||
 	    (uint64_t)st.st_size - memory->off < memory->len)
-		return error_set(-ERANGE, "descriptor %d has fewer than %llu + %zu bytes: ftruncate "
-					  "it first", memory->fd, (unsigned long long)memory->off,
-				 memory->len);
+		return error_set(-ERANGE,
+				 "descriptor %d has fewer than %llu + %zu bytes: ftruncate "
+				 "it first",
+				 memory->fd, (unsigned long long)memory->off, memory->len);
 	if (memory->off % ADDR_PAGE_SIZE)
 		return error_set(-EINVAL, "offset %llu in the descriptor: give a multiple of 4096",
 				 (unsigned long long)memory->off);

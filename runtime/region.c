@@ -121,8 +121,9 @@ static int refusal_suspended(struct farbus_region *region)
 
 	while (atomic_load_explicit(&region->state, memory_order_acquire) == REGION_SUSPENDED) {
 		if (clock_now_ns() > until)
-			return error_set(-ETIMEDOUT, "region %llx is suspended while its home "
-						     "gives it new memory, and the home is silent",
+			return error_set(-ETIMEDOUT,
+					 "region %llx is suspended while its home "
+					 "gives it new memory, and the home is silent",
 					 (unsigned long long)region->id);
 		nanosleep(&pause, NULL);
 	}
@@ -143,13 +144,15 @@ int region_refusal(struct farbus_region *region, uint64_t off, uint64_t len, uin
 	if (missing) {
 		rights_text(region->rights, have);
 		rights_text(rights, need);
-		return error_set(-EACCES, "%s needs right %s, the grant of region %llx has %s: ask "
-					  "its owner for a token with it",
+		return error_set(-EACCES,
+				 "%s needs right %s, the grant of region %llx has %s: ask "
+				 "its owner for a token with it",
 				 what, need, (unsigned long long)region->id, have);
 	}
 	if (!addr_within(off, len, region->len))
-		return error_set(-ERANGE, "%s [%llu, +%llu) is past the end: the region handle has "
-					  "%llu bytes",
+		return error_set(-ERANGE,
+				 "%s [%llu, +%llu) is past the end: the region handle has "
+				 "%llu bytes",
 				 what, (unsigned long long)off, (unsigned long long)len,
 				 (unsigned long long)region->len);
 	state = atomic_load_explicit(&region->state, memory_order_acquire);
@@ -200,8 +203,8 @@ int farbus_region_grant(struct farbus_region *region, uint64_t off, uint64_t len
 			.len = len,
 			.rights = rights,
 			.flags = opts->flags,
-			.expiry_s = opts->expiry_s ?
-					    clock_wall_ns() / NS_PER_S + opts->expiry_s : 0,
+			.expiry_s =
+				opts->expiry_s ? clock_wall_ns() / NS_PER_S + opts->expiry_s : 0,
 		};
 		err = core_grant(farbus->core, region->id, &ask, &request.token);
 	} else {

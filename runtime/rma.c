@@ -84,8 +84,8 @@ static bool get_piece(struct process_slot *slot, const struct farbus_region_head
 	ok = farbus_within(off, len, __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE));
 	if (__builtin_expect(ok, 1)) {
 		if (len == 8 && ((uintptr_t)(head->base + off) & 7) == 0) {
-			uint64_t value = __atomic_load_n(
-				(uint64_t *)(void *)(head->base + off), __ATOMIC_RELAXED);
+			uint64_t value = __atomic_load_n((uint64_t *)(void *)(head->base + off),
+							 __ATOMIC_RELAXED);
 
 			memcpy(dst, &value, 8);
 		} else {
@@ -266,8 +266,10 @@ static int base_aligned(const struct farbus_region *region, size_t width)
 {
 	if ((uintptr_t)region->head.base % width == 0)
 		return 0;
-	return error_set(-EINVAL, "the region starts at an address that is no multiple of %zu: "
-				  "adopt or grant it at an aligned one", width);
+	return error_set(-EINVAL,
+			 "the region starts at an address that is no multiple of %zu: "
+			 "adopt or grant it at an aligned one",
+			 width);
 }
 
 static int atomic_slow(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,
@@ -328,8 +330,7 @@ int farbus_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic
 
 /* ---- flush ---- */
 
-static int flush_region(struct farbus_region *region, enum farbus_flush_level level,
-			int timeout_ms)
+static int flush_region(struct farbus_region *region, enum farbus_flush_level level, int timeout_ms)
 {
 	int err;
 
@@ -366,8 +367,8 @@ static int flush_all(struct farbus *farbus, int timeout_ms)
 	return err;
 }
 
-int farbus_flush(struct farbus *farbus, struct farbus_region *region,
-		 enum farbus_flush_level level, int timeout_ms)
+int farbus_flush(struct farbus *farbus, struct farbus_region *region, enum farbus_flush_level level,
+		 int timeout_ms)
 {
 	int err = instance_check(farbus);
 
@@ -380,6 +381,7 @@ int farbus_flush(struct farbus *farbus, struct farbus_region *region,
 	/* Served accesses are ordered by their link, and their sources were copied by put. */
 	if (region)
 		return __builtin_expect(!region->served && region->head.len_get, 1) ?
-			       0 : flush_region(region, level, timeout_ms);
+			       0 :
+			       flush_region(region, level, timeout_ms);
 	return level == FARBUS_FLUSH_REMOTE ? flush_all(farbus, timeout_ms) : 0;
 }

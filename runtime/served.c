@@ -81,7 +81,8 @@ static int put_piece_locked(struct farbus_region *region, struct served_thread *
 static void room_wait_locked(struct farbus_region *region)
 {
 	lock_held(&region->farbus->lock);
-	while (atomic_load_explicit(&region->served_pending, memory_order_acquire) >= SERVED_DEPTH) {
+	while (atomic_load_explicit(&region->served_pending, memory_order_acquire) >=
+	       SERVED_DEPTH) {
 		service_pump_locked(region->farbus);
 		if (atomic_load_explicit(&region->served_pending, memory_order_acquire) <
 		    SERVED_DEPTH)
@@ -202,8 +203,9 @@ static int flush_wait_locked(struct farbus_region *region, struct served_thread 
 		wait = pthread_cond_timedwait(&region->served_room, &region->farbus->lock.mutex,
 					      &until);
 	if (thread->pending)
-		return error_set(-ETIMEDOUT, "flush: the home of region %llx has not carried out "
-					     "%u puts yet; is it stopped?",
+		return error_set(-ETIMEDOUT,
+				 "flush: the home of region %llx has not carried out "
+				 "%u puts yet; is it stopped?",
 				 (unsigned long long)region->id, thread->pending);
 	return 0;
 }

@@ -167,8 +167,8 @@ static void output_connect(struct farbus *farbus, uint32_t rank) REQUIRES(&farbu
 
 static void output_abort(const struct core_output *output)
 {
-	log_error("the job was aborted with code %d: %.*s", output->status, (int)sizeof(output->why),
-		  output->why);
+	log_error("the job was aborted with code %d: %.*s", output->status,
+		  (int)sizeof(output->why), output->why);
 	_exit(output->status);
 }
 
@@ -337,7 +337,6 @@ void service_pump_locked(struct farbus *farbus)
 	outputs_run(farbus);
 	timer_run(farbus);
 }
-
 
 static void drain_fd(int fd)
 {

@@ -14,8 +14,8 @@
 #include "base/error.h"
 #include "runtime/instance.h"
 #include <errno.h>
-#include <linux/futex.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -122,8 +122,8 @@ static int wait_spin(struct wait *wait)
 static int wait_park(struct wait *wait, struct signal_lane *lane)
 {
 	uint64_t now = clock_now_ns();
-	uint64_t nap = wait->deadline - now < WAIT_RECHECK_NS ? wait->deadline - now :
-								 WAIT_RECHECK_NS;
+	uint64_t nap =
+		wait->deadline - now < WAIT_RECHECK_NS ? wait->deadline - now : WAIT_RECHECK_NS;
 	struct timespec pause = { .tv_nsec = (long)nap };
 	uint32_t seq;
 	int result;

@@ -18,10 +18,12 @@ static int vec_check(struct farbus_region *region, const struct farbus_vec *vec,
 		uint64_t last = (vec[i].count ? vec[i].count : 1) - 1, span;
 
 		if (!vec[i].local)
-			return error_set(-EINVAL, "%s piece %zu: the local buffer is NULL", what, i);
+			return error_set(-EINVAL, "%s piece %zu: the local buffer is NULL", what,
+					 i);
 		if (last && vec[i].stride < vec[i].len)
-			return error_set(-EINVAL, "%s piece %zu: stride %zu is smaller than len %zu",
-					 what, i, vec[i].stride, vec[i].len);
+			return error_set(-EINVAL,
+					 "%s piece %zu: stride %zu is smaller than len %zu", what,
+					 i, vec[i].stride, vec[i].len);
 		if (__builtin_mul_overflow(last, vec[i].stride, &span) ||
 		    __builtin_add_overflow(span, vec[i].len, &span))
 			return error_set(-ERANGE, "%s piece %zu wraps around", what, i);
@@ -92,13 +94,16 @@ static int va_region(struct farbus *farbus, const void *va, size_t len, uint32_t
 	if (len == 0)
 		return error_set(-EINVAL, "0 bytes at %p: give a length of 1 or more", va);
 	if (!window_find(farbus, va, &hit))
-		return error_set(-EFAULT, "%p is in no window: pass an address of farbus_map()", va);
-	if (!window_find(farbus, (const uint8_t *)va + len - 1, &end) ||
-	    end.import != hit.import || end.off - hit.off != len - 1)
+		return error_set(-EFAULT, "%p is in no window: pass an address of farbus_map()",
+				 va);
+	if (!window_find(farbus, (const uint8_t *)va + len - 1, &end) || end.import != hit.import ||
+	    end.off - hit.off != len - 1)
 		return error_set(-ERANGE, "%p + %zu runs past its window", va, len);
 	if (rights & ~hit.rights)
-		return error_set(-EACCES, "the window at %p lacks the right: map it with PROT_WRITE "
-					  "and a token that has it", va);
+		return error_set(-EACCES,
+				 "the window at %p lacks the right: map it with PROT_WRITE "
+				 "and a token that has it",
+				 va);
 	region = region_by_import(farbus, hit.import);
 	if (!region)
 		return error_set(-EFAULT, "the window at %p is going away", va);

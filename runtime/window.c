@@ -154,16 +154,17 @@ static int map_check(struct farbus_region *region, uint64_t off, size_t len, int
 		return error_set(-EINVAL, "window [%llu, +%zu): whole pages of 4096, at least one",
 				 (unsigned long long)off, len);
 	if (!addr_within(off, len, end))
-		return error_set(-ERANGE, "window [%llu, +%zu) is past the end: the handle has "
-					  "%llu bytes", (unsigned long long)off, len,
-				 (unsigned long long)region->len);
+		return error_set(-ERANGE,
+				 "window [%llu, +%zu) is past the end: the handle has "
+				 "%llu bytes",
+				 (unsigned long long)off, len, (unsigned long long)region->len);
 	if (region->fd < 0 || region->served)
-		return error_set(-ENOTSUP,
-				 "region %llx cannot be mapped here: %s; use put and get",
+		return error_set(-ENOTSUP, "region %llx cannot be mapped here: %s; use put and get",
 				 (unsigned long long)region->id,
-				 region->own ? "it is adopted anonymous memory (FARBUS_ADOPT_REPLACE "
-					       "makes it mappable)" :
-					       "its grant is served, not mappable");
+				 region->own ?
+					 "it is adopted anonymous memory (FARBUS_ADOPT_REPLACE "
+					 "makes it mappable)" :
+					 "its grant is served, not mappable");
 	if ((region->mem_off + off) % ADDR_PAGE_SIZE)
 		return error_set(-ENOTSUP, "the grant does not start on a page: use put and get");
 	return region_refusal(region, off, off + len > region->len ? region->len - off : len,
@@ -177,8 +178,8 @@ static int map_check(struct farbus_region *region, uint64_t off, size_t len, int
 static int window_place(uint64_t off, size_t len, void **ret_va)
 {
 	size_t slack = len + ADDR_BLOCK_SIZE;
-	uint8_t *room = mmap(NULL, slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			     -1, 0);
+	uint8_t *room =
+		mmap(NULL, slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint64_t start, skip;
 
 	if (room == MAP_FAILED)
@@ -201,8 +202,9 @@ static int window_memory(struct farbus_region *region, uint64_t off, size_t len,
 
 	if (flags & FARBUS_MAP_SAME_VA) {
 		if (!region->same_va)
-			return error_set(-ENOTSUP, "region %llx has no SAME_VA address: its owner "
-						   "must allocate it with FARBUS_REGION_SAME_VA",
+			return error_set(-ENOTSUP,
+					 "region %llx has no SAME_VA address: its owner "
+					 "must allocate it with FARBUS_REGION_SAME_VA",
 					 (unsigned long long)region->id);
 		va = (void *)(uintptr_t)(region->same_va + off);
 		fixed = MAP_FIXED_NOREPLACE;
@@ -226,8 +228,8 @@ static int window_memory(struct farbus_region *region, uint64_t off, size_t len,
 	return 0;
 }
 
-static int window_enter(struct farbus_region *region, const struct window_extent *extent)
-	NO_LOCK_ANALYSIS
+static int window_enter(struct farbus_region *region,
+			const struct window_extent *extent) NO_LOCK_ANALYSIS
 {
 	struct farbus *farbus = region->farbus;
 	void *va = extent_pointer(extent);
@@ -411,9 +413,10 @@ int farbus_addr_resolve(struct farbus *farbus, farbus_addr_t addr,
 		region = region_by_import(farbus, index);
 	lock_release(&farbus->lock);
 	if (err < 0 || !region)
-		return error_set(-ENOENT, "bus address %llx:%llx is in no region or import here: "
-					  "import it first", (unsigned long long)addr.region,
-				 (unsigned long long)addr.offset);
+		return error_set(-ENOENT,
+				 "bus address %llx:%llx is in no region or import here: "
+				 "import it first",
+				 (unsigned long long)addr.region, (unsigned long long)addr.offset);
 	*ret_region = region;
 	*ret_off = addr.offset - region->off;
 	return 0;

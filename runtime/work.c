@@ -25,13 +25,13 @@ static int memory_tombstone(struct farbus_region *region)
 {
 	int err = window_tombstone_locked(region);
 
-	if (region->map &&
-	    mmap(region->map, region->map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		 region->farbus->tombstone, 0) == MAP_FAILED)
+	if (region->map && mmap(region->map, region->map_len, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED, region->farbus->tombstone, 0) == MAP_FAILED)
 		err = -errno;
 	if (err < 0)
 		log_error("region %llx: cannot take its memory out of the address space: %s; raise "
-			  "vm.max_map_count", (unsigned long long)region->id, strerror(-err));
+			  "vm.max_map_count",
+			  (unsigned long long)region->id, strerror(-err));
 	return err;
 }
 
@@ -215,8 +215,7 @@ static void serve_put(const struct core_output *output, uint8_t *at)
 }
 
 /* The core has checked grant, rights and bounds; the handle checks that the memory is there. */
-static void work_serve(struct farbus *farbus, struct core_output *output)
-	REQUIRES(&farbus->lock)
+static void work_serve(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock)
 {
 	struct export_region export;
 	struct farbus_region *region;

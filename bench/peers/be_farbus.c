@@ -50,14 +50,14 @@ static void *be_memory(void)
 
 static int be_put(uint64_t off, const void *src, size_t len)
 {
-	return len == 8 ? farbus_put_inline(region, off, src, 8)
-			: farbus_put(region, off, src, len);
+	return len == 8 ? farbus_put_inline(region, off, src, 8) :
+			  farbus_put(region, off, src, len);
 }
 
 static int be_get(uint64_t off, void *dst, size_t len)
 {
-	return len == 8 ? farbus_get_inline(region, off, dst, 8)
-			: farbus_get(region, off, dst, len);
+	return len == 8 ? farbus_get_inline(region, off, dst, 8) :
+			  farbus_get(region, off, dst, len);
 }
 
 static int be_fadd(uint64_t off, uint64_t value, uint64_t *ret_old)

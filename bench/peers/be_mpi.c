@@ -59,17 +59,17 @@ static void *mpi_memory(void)
 static int mpi_put(uint64_t off, const void *src, size_t len)
 {
 	return MPI_Put(src, (int)len, MPI_BYTE, 1, (MPI_Aint)off, (int)len, MPI_BYTE, window) ==
-			       MPI_SUCCESS
-		       ? 0
-		       : -EIO;
+			       MPI_SUCCESS ?
+		       0 :
+		       -EIO;
 }
 
 static int mpi_get(uint64_t off, void *dst, size_t len)
 {
 	return MPI_Get(dst, (int)len, MPI_BYTE, 1, (MPI_Aint)off, (int)len, MPI_BYTE, window) ==
-			       MPI_SUCCESS
-		       ? 0
-		       : -EIO;
+			       MPI_SUCCESS ?
+		       0 :
+		       -EIO;
 }
 
 static int mpi_flush(void)

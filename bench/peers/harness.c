@@ -359,7 +359,7 @@ static void on_alarm(int sig)
 	if (harness.rank == 0) {
 		const char *part[] = { "{\"system\":\"", harness.system,
 				       "\",\"name\":\"", *harness.passive ? "passive_" : "figures",
-				       harness.passive,  tail };
+				       harness.passive,	 tail };
 
 		for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
 			for (const char *c = part[i]; *c && n < sizeof(line); c++)
@@ -470,7 +470,7 @@ static int rank_run(void)
 		err = initiator_run();
 	if (*harness.passive)
 		_exit(err < 0); /* no clean-up that could wait for a target that sleeps */
-	alarm(5);               /* a close that hangs is cut short: the figures are out */
+	alarm(5);		/* a close that hangs is cut short: the figures are out */
 	peers_backend.close(harness.rank);
 	return err < 0;
 }

@@ -37,9 +37,9 @@ extern "C" {
 #endif
 
 #define FARBUS_TIMEOUT_DEFAULT (-1)
-#define FARBUS_NAME_MAX 64	 /* bytes of a published name, with its NUL */
-#define FARBUS_TOKEN_SIZE 128	 /* bytes of a token's text, with its NUL */
-#define FARBUS_MESSAGE_MAX 4096	 /* bytes of a broadcast or an allreduce */
+#define FARBUS_NAME_MAX 64	/* bytes of a published name, with its NUL */
+#define FARBUS_TOKEN_SIZE 128	/* bytes of a token's text, with its NUL */
+#define FARBUS_MESSAGE_MAX 4096 /* bytes of a broadcast or an allreduce */
 
 struct farbus;
 struct farbus_region;
@@ -96,9 +96,10 @@ FARBUS_API int farbus_close(struct farbus *farbus);
 FARBUS_API int farbus_self(struct farbus *farbus, struct farbus_self *ret_self);
 
 enum farbus_event_kind {
-	FARBUS_EVENT_PEER_LOST = 1, /* an instance died or closed; imports from it fail from now on */
-	FARBUS_EVENT_REVOKED = 2,   /* an import of ours was revoked by its owner */
-	FARBUS_EVENT_OVERFLOW = 3,  /* more events than fit were pending: some are missing */
+	FARBUS_EVENT_PEER_LOST =
+		1,		  /* an instance died or closed; imports from it fail from now on */
+	FARBUS_EVENT_REVOKED = 2, /* an import of ours was revoked by its owner */
+	FARBUS_EVENT_OVERFLOW = 3, /* more events than fit were pending: some are missing */
 };
 
 struct farbus_event {
@@ -172,10 +173,10 @@ FARBUS_API int farbus_allreduce(struct farbus *farbus, void *data, size_t count,
 
 /* ---- regions and tokens ------------------------------------------------------------------ */
 
-#define FARBUS_R 0x1u /* get, load */
-#define FARBUS_W 0x2u /* put, store; needs R */
-#define FARBUS_A 0x4u /* atomics; needs R and W */
-#define FARBUS_M 0x8u /* move the region's home */
+#define FARBUS_R 0x1u  /* get, load */
+#define FARBUS_W 0x2u  /* put, store; needs R */
+#define FARBUS_A 0x4u  /* atomics; needs R and W */
+#define FARBUS_M 0x8u  /* move the region's home */
 #define FARBUS_G 0x10u /* grant on, with the same rights or fewer */
 
 #define FARBUS_REGION_HUGE 0x1u	   /* try for 2 MiB pages; region_info says what was got */
@@ -192,9 +193,9 @@ FARBUS_API int farbus_region_alloc(struct farbus *farbus, size_t len, uint32_t f
 #define FARBUS_ADOPT_REPLACE 0x1u
 
 struct farbus_memory {
-	int fd;	     /* >= 0: a memfd or file opened for writing, dup'd here; -1: memory at va */
+	int fd;	      /* >= 0: a memfd or file opened for writing, dup'd here; -1: memory at va */
 	uint64_t off; /* page-aligned start in fd */
-	void *va;    /* fd >= 0: where it is mapped already, or NULL to map it here */
+	void *va;     /* fd >= 0: where it is mapped already, or NULL to map it here */
 	size_t len;
 	uint32_t flags; /* FARBUS_ADOPT_REPLACE: copy anonymous memory at va to a memfd, and map
 			 * that in its place; nothing else may touch or pin it meanwhile */
@@ -294,10 +295,11 @@ struct farbus_region_info {
 	uint64_t page_size;  /* bytes, as got */
 	int32_t status;	     /* 0, or why every access fails now: -EHOSTDOWN, -ESTALE */
 	const char *transport;
-	void *va;	    /* own region: its memory; import: NULL */
+	void *va; /* own region: its memory; import: NULL */
 };
 
-FARBUS_API int farbus_region_info(struct farbus_region *region, struct farbus_region_info *ret_info);
+FARBUS_API int farbus_region_info(struct farbus_region *region,
+				  struct farbus_region_info *ret_info);
 
 enum farbus_advice {
 	FARBUS_ADVISE_POPULATE = 1, /* fault the mapping in now, so that no access does later */

@@ -167,8 +167,8 @@ static inline int farbus_add64(struct farbus_region *region, uint64_t off, uint6
 		farbus_guard_enter(slot, head->tag);
 		if (FARBUS_LIKELY(farbus_within(
 			    off, 8, __atomic_load_n(&head->len_atomic, __ATOMIC_ACQUIRE)))) {
-			uint64_t old = __atomic_fetch_add(
-				(uint64_t *)(void *)(head->base + off), value, __ATOMIC_SEQ_CST);
+			uint64_t old = __atomic_fetch_add((uint64_t *)(void *)(head->base + off),
+							  value, __ATOMIC_SEQ_CST);
 
 			if (ret_old)
 				*ret_old = old;

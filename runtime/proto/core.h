@@ -93,8 +93,8 @@ void core_wall_set(struct core *core, uint64_t wall_s);
  * memory over (the entry is in core_imports(); mem_off says where the import starts in fd).
  * The driver maps it and is expected to answer CORE_WORK_BLOCK for it from then on.
  */
-int core_import(struct core *core, const struct farbus_token *token, void *owner,
-		uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_import(struct core *core, const struct farbus_token *token, void *owner, uint64_t deadline,
+		uint64_t now, uint32_t *ret_request);
 int core_renew(struct core *core, uint32_t import, const struct farbus_token *token,
 	       uint64_t deadline, uint64_t now, uint32_t *ret_request);
 /* The driver has unmapped it already. No answer is waited for. */
@@ -105,8 +105,8 @@ void core_import_release(struct core *core, uint32_t import, uint64_t now);
  * importer acknowledged; -ETIMEDOUT at the deadline, and the grant stays REVOKING. force: importers that
  * have not acknowledged when half of the time is over lose the memory (CORE_WORK_FORCE).
  */
-int core_revoke(struct core *core, const struct farbus_token *token, bool force,
-		uint64_t deadline, uint64_t now, uint32_t *ret_request);
+int core_revoke(struct core *core, const struct farbus_token *token, bool force, uint64_t deadline,
+		uint64_t now, uint32_t *ret_request);
 /* Every grant of an own region (release). */
 int core_region_withdraw(struct core *core, uint64_t region, bool force, uint64_t deadline,
 			 uint64_t now, uint32_t *ret_request);
@@ -114,8 +114,8 @@ int core_region_withdraw(struct core *core, uint64_t region, bool force, uint64_
 /* Served access by an import. len <= CORE_PIECE_MAX; put data is copied before it returns. */
 int core_served_put(struct core *core, uint32_t import, uint64_t off, const void *data, size_t len,
 		    uint64_t deadline, uint64_t now, uint32_t *ret_request);
-int core_served_get(struct core *core, uint32_t import, uint64_t off, size_t len,
-		    uint64_t deadline, uint64_t now, uint32_t *ret_request); /* DONE: data */
+int core_served_get(struct core *core, uint32_t import, uint64_t off, size_t len, uint64_t deadline,
+		    uint64_t now, uint32_t *ret_request); /* DONE: data */
 int core_served_atomic(struct core *core, uint32_t import, uint64_t off, enum farbus_atomic_op op,
 		       uint32_t width, uint64_t operand, uint64_t compare, bool signal,
 		       uint64_t deadline, uint64_t now, uint32_t *ret_request); /* DONE: value */
@@ -129,13 +129,13 @@ void core_goodbye(struct core *core);
 
 enum core_output_kind {
 	CORE_SEND = 1, /* link, data, len; region != 0: hand its descriptor over with it */
-	CORE_CONNECT,  /* rank; then core_link_up/down(link chosen by the driver) or core_connect_failed() */
-	CORE_CLOSE,    /* link */
-	CORE_DONE,     /* request, status, and what the request gives */
-	CORE_EVENT,    /* event */
-	CORE_WORK,     /* work id and what; answer with core_work_done() unless said otherwise */
-	CORE_FD,       /* close this descriptor: nobody wanted it */
-	CORE_ABORT,    /* status: exit code; a peer called farbus_abort() */
+	CORE_CONNECT, /* rank; then core_link_up/down(link chosen by the driver) or core_connect_failed() */
+	CORE_CLOSE, /* link */
+	CORE_DONE,  /* request, status, and what the request gives */
+	CORE_EVENT, /* event */
+	CORE_WORK,  /* work id and what; answer with core_work_done() unless said otherwise */
+	CORE_FD,    /* close this descriptor: nobody wanted it */
+	CORE_ABORT, /* status: exit code; a peer called farbus_abort() */
 };
 
 enum core_work_kind {
@@ -173,7 +173,8 @@ struct core_output {
 	uint64_t mem_off; /* DONE of import, WORK_REMAP: offset of the import in fd */
 	uint64_t same_va; /* DONE of import: address for FARBUS_MAP_SAME_VA, or 0 */
 	uint64_t page_size;
-	uint64_t control_off; /* DONE of import: where in fd the region's control page is, 0: none */
+	uint64_t
+		control_off; /* DONE of import: where in fd the region's control page is, 0: none */
 	uint64_t value;
 	struct farbus_token token;
 	struct farbus_event event;
@@ -202,13 +203,14 @@ void core_connect_failed(struct core *core, uint32_t rank, int status, uint64_t 
 
 /* What the core tells importers about an own region, besides its length. */
 struct core_region_facts {
-	bool mappable;	   /* has a descriptor that may be handed over */
-	uint64_t mem_off;  /* of the region in the descriptor */
-	uint64_t same_va;  /* 0: none */
+	bool mappable;	  /* has a descriptor that may be handed over */
+	uint64_t mem_off; /* of the region in the descriptor */
+	uint64_t same_va; /* 0: none */
 	uint64_t page_size;
 	uint64_t control_off; /* of its control page in the descriptor, 0: none */
 };
-int core_region_facts_set(struct core *core, uint64_t region, const struct core_region_facts *facts);
+int core_region_facts_set(struct core *core, uint64_t region,
+			  const struct core_region_facts *facts);
 
 void core_check(const struct core *core);
 
