@@ -207,6 +207,16 @@ static void work_lost(struct farbus_region *region, int status)
 	window_fence_locked(region);
 }
 
+/* The region's memory may begin anywhere: what is aligned for the importer need not be here. */
+static bool serve_aligned(const struct core_output *output, const uint8_t *at)
+{
+	size_t width = output->serve.width;
+
+	if (output->serve.op != CORE_SERVE_ATOMIC)
+		return true;
+	return (width == 4 || width == 8) && (uintptr_t)at % width == 0;
+}
+
 static void serve_put(const struct core_output *output, uint8_t *at)
 {
 	copy_bytes(at, output->serve.data, output->serve.len);
@@ -234,6 +244,10 @@ static void work_serve(struct farbus *farbus, struct core_output *output) REQUIR
 		return;
 	}
 	at = region->head.base + output->serve.off;
+	if (!serve_aligned(output, at)) {
+		core_serve_done(farbus->core, output->work, -EINVAL, NULL, 0, 0, now);
+		return;
+	}
 	switch (output->serve.op) {
 	case CORE_SERVE_PUT:
 		serve_put(output, at);

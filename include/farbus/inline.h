@@ -77,6 +77,12 @@ static inline int farbus_within(uint64_t off, uint64_t n, uint64_t len)
 	return off < len && len - off >= n;
 }
 
+/* An adopted or granted range may begin anywhere. Looks at base: only after farbus_within(). */
+static inline int farbus_aligned8(const struct farbus_region_head *head, uint64_t off)
+{
+	return ((off | (uint64_t)(uintptr_t)head->base) & 7) == 0;
+}
+
 #define FARBUS_LIKELY(x) __builtin_expect(!!(x), 1)
 
 /* len should be a constant of 16 or less; anything else is passed on. */
@@ -124,10 +130,12 @@ static inline int farbus_put64(struct farbus_region *region, uint64_t off, uint6
 	const struct farbus_region_head *head = farbus_head(region);
 	struct farbus_guard_slot *slot = farbus_guard_slot;
 
-	if (FARBUS_LIKELY(slot && (off & 7) == 0)) {
+	if (FARBUS_LIKELY(slot != 0)) {
 		farbus_guard_enter(slot, head->tag);
-		if (FARBUS_LIKELY(farbus_within(
-			    off, 8, __atomic_load_n(&head->len_put, __ATOMIC_ACQUIRE)))) {
+		if (FARBUS_LIKELY(
+			    farbus_within(off, 8,
+					  __atomic_load_n(&head->len_put, __ATOMIC_ACQUIRE)) &&
+			    farbus_aligned8(head, off))) {
 			__atomic_store_n((uint64_t *)(void *)(head->base + off), value,
 					 __ATOMIC_RELAXED);
 			farbus_guard_leave(slot);
@@ -143,10 +151,12 @@ static inline int farbus_get64(struct farbus_region *region, uint64_t off, uint6
 	const struct farbus_region_head *head = farbus_head(region);
 	struct farbus_guard_slot *slot = farbus_guard_slot;
 
-	if (FARBUS_LIKELY(slot && (off & 7) == 0)) {
+	if (FARBUS_LIKELY(slot != 0)) {
 		farbus_guard_enter(slot, head->tag);
-		if (FARBUS_LIKELY(farbus_within(
-			    off, 8, __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE)))) {
+		if (FARBUS_LIKELY(
+			    farbus_within(off, 8,
+					  __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE)) &&
+			    farbus_aligned8(head, off))) {
 			*ret_value = __atomic_load_n((uint64_t *)(void *)(head->base + off),
 						     __ATOMIC_RELAXED);
 			farbus_guard_leave(slot);
@@ -163,10 +173,12 @@ static inline int farbus_add64(struct farbus_region *region, uint64_t off, uint6
 	const struct farbus_region_head *head = farbus_head(region);
 	struct farbus_guard_slot *slot = farbus_guard_slot;
 
-	if (FARBUS_LIKELY(slot && (off & 7) == 0)) {
+	if (FARBUS_LIKELY(slot != 0)) {
 		farbus_guard_enter(slot, head->tag);
-		if (FARBUS_LIKELY(farbus_within(
-			    off, 8, __atomic_load_n(&head->len_atomic, __ATOMIC_ACQUIRE)))) {
+		if (FARBUS_LIKELY(
+			    farbus_within(off, 8,
+					  __atomic_load_n(&head->len_atomic, __ATOMIC_ACQUIRE)) &&
+			    farbus_aligned8(head, off))) {
 			uint64_t old = __atomic_fetch_add((uint64_t *)(void *)(head->base + off),
 							  value, __ATOMIC_SEQ_CST);
 
