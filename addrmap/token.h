@@ -2,7 +2,8 @@
 /*
  * token.h -- what a region's owner hands out: encode, decode, authenticate
  *
- * Pure: the MAC key comes from the caller. Parsing accepts exactly what encoding produces.
+ * Pure: the MAC key comes from the caller. Parsing accepts exactly what encoding produces: a text
+ * is not trusted before token_authentic(). Threads: any thread.
  */
 #ifndef ADDRMAP_TOKEN_H
 #define ADDRMAP_TOKEN_H
@@ -30,7 +31,7 @@ struct token {
 	uint8_t hint[16];
 };
 
-/* Fills in token->mac with key and writes the text. */
+/* Fills in token->version and token->mac, the latter with key, and writes the text. */
 void token_seal(struct token *token, const uint8_t key[MAC_KEY_SIZE],
 		struct farbus_token *ret_text);
 
@@ -38,5 +39,8 @@ void token_seal(struct token *token, const uint8_t key[MAC_KEY_SIZE],
 int token_parse(const struct farbus_token *text, struct token *ret_token);
 
 bool token_authentic(const struct token *token, const uint8_t key[MAC_KEY_SIZE]);
+
+/* Asserts that the text of a token is the one its fields have. */
+void token_check(const struct farbus_token *text);
 
 #endif
