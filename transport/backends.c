@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* backends.c -- the transports that were built, in order of preference */
+#include "transport/shm/shm.h"
 #include "transport/transport.h"
 
 #include <string.h>
 
 const struct transport_ops *const transport_backends[] = {
+	&transport_shm,
 	NULL,
 };
 
