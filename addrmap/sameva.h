@@ -15,10 +15,12 @@
 #define SAMEVA_RANK_MAX 1024
 
 struct sameva;
+/* Errors: -EINVAL rank, -ENOMEM. */
 int sameva_new(uint32_t rank, struct sameva **ret_arena);
 struct sameva *sameva_free(struct sameva *arena);
-/* 2 MiB aligned. Errors: -ENOSPC, -ENOMEM. */
+/* Whole blocks of 2 MiB. Errors: -EINVAL len is 0, -ENOSPC no free run of that length. */
 int sameva_alloc(struct sameva *arena, uint64_t len, farbus_va_t *ret_va);
+/* What was allocated, or a part of it. Errors: -EINVAL not of this arena, -ENOENT free already. */
 int sameva_release(struct sameva *arena, farbus_va_t va, uint64_t len);
 /* Is [va, va + len) inside the slice of that rank? What a peer says must pass this. */
 bool sameva_valid(uint32_t rank, farbus_va_t va, uint64_t len);

@@ -2,9 +2,8 @@
 /*
  * window.h -- window table: VA -> import index, offset, rights, state
  *
- * Two levels of 8192 entries, VA >> 21; each entry is one atomic 64-bit word, so that readers need
- * neither lock nor fence. A 2 MiB block that is not wholly one window has a table of 512 entries,
- * one per 4 KiB.
+ * Readers need neither lock nor fence, and their cost does not depend on how many windows there
+ * are. Layout: window_inline.h.
  *
  * Threads: window_translate() any thread, at any time; the others one thread at a time. A
  * sub-table that is replaced is freed only when the caller says that no reader is inside
@@ -42,11 +41,14 @@ int window_table_new(struct window_table **ret_table);
 struct window_table *window_table_free(struct window_table *table);
 
 /*
- * va, len and off in whole pages; va and off equal modulo 2 MiB is cheaper, any page is allowed.
+ * va, len and off in whole pages; a 2 MiB block of VA that is wholly in the window is cheapest.
  * Errors: -EINVAL, -ERANGE above 2^47 or past 2^47 of the import, -EEXIST overlap, -ENOMEM.
  */
 int window_insert(struct window_table *table, const struct window_extent *extent);
-/* Pages of one or several windows, splitting them. Errors: -ENOENT a page there is in none. */
+/*
+ * Pages of one or several windows, splitting them. Whole windows always go; to take out a part may
+ * need memory. Errors: -EINVAL, -ERANGE, -ENOENT a page there is in none, -ENOMEM.
+ */
 int window_remove(struct window_table *table, farbus_va_t va, uint64_t len);
 /* All windows of an import. */
 void window_state_set(struct window_table *table, uint32_t import, enum window_state state);
@@ -54,7 +56,7 @@ void window_state_set(struct window_table *table, uint32_t import, enum window_s
 /* False: no window at va. Inline in window_inline.h for hot callers. */
 bool window_translate(const struct window_table *table, farbus_va_t va, struct window_hit *ret_hit);
 
-/* The extent that holds va, or the next one above it. Errors: -ENOENT. */
+/* The extent that holds va, or the next one above it. Errors: -ENOENT, without a text. */
 int window_next(const struct window_table *table, farbus_va_t va, struct window_extent *ret_extent);
 
 /* Frees what removals left behind; call only when no reader is inside window_translate(). */
