@@ -14,15 +14,12 @@ struct channel_first {
 
 _Static_assert(sizeof(struct channel_first) == RING_PAYLOAD,
 	       "the header fills no more than a slot");
-_Static_assert(offsetof(struct channel_ring, slot) == offsetof(struct ring_memory, slot),
-	       "the ring's slots lie where ring.h looks for them");
-
 void channel_init(struct channel *channel, void *memory, unsigned self)
 {
 	channel->memory = memory;
 	channel->self = self;
-	ring_producer_init(&channel->out, &channel->memory->ring[self].memory, CHANNEL_SLOTS);
-	ring_consumer_init(&channel->in, &channel->memory->ring[!self].memory, CHANNEL_SLOTS);
+	ring_producer_init(&channel->out, channel->memory->ring[self].bytes, CHANNEL_SLOTS);
+	ring_consumer_init(&channel->in, channel->memory->ring[!self].bytes, CHANNEL_SLOTS);
 }
 
 static uint64_t slots_of(size_t len)

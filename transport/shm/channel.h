@@ -39,10 +39,9 @@ struct channel_side {
 	uint8_t reserved[56];
 } __attribute__((aligned(64)));
 
-struct channel_ring {
-	struct ring_memory memory;
-	struct ring_slot slot[CHANNEL_SLOTS]; /* memory.slot[] */
-};
+struct channel_ring { /* a struct ring_memory with its slots */
+	uint8_t bytes[sizeof(struct ring_memory) + CHANNEL_SLOTS * sizeof(struct ring_slot)];
+} __attribute__((aligned(64)));
 
 struct channel_memory {
 	struct channel_side side[2];
