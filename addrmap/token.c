@@ -23,10 +23,16 @@
 #define TEXT_LEN ((size_t)FARBUS_TOKEN_SIZE - 1)
 #define BODY_LEN (TEXT_LEN - PREFIX_LEN)
 
+#define VERSION_END 8 /* of any release's prefix */
+
 #define HINT_SIZE sizeof(((struct token *)0)->hint)
 #define FIELDS_SIZE 56
 #define TOKEN_SIZE (FIELDS_SIZE + MAC_TAG_SIZE + 4 + HINT_SIZE)
 
+/* Where the part after the MAC begins in the text. */
+#define HINT_AT (PREFIX_LEN + (FIELDS_SIZE + MAC_TAG_SIZE) * 8 / 6)
+
+_Static_assert((FIELDS_SIZE + MAC_TAG_SIZE) * 8 % 6 == 0, "no character has bits of both parts");
 _Static_assert((TOKEN_SIZE * 8 + 5) / 6 == BODY_LEN, "the text fills struct farbus_token");
 _Static_assert(TOKEN_VERSION == 1, "PREFIX names the version");
 
@@ -102,11 +108,16 @@ void token_seal(struct token *token, const uint8_t key[MAC_KEY_SIZE], struct far
 	FARBUS_ASSERT(err == 0);
 }
 
-/* "fb2_...": made by another release. */
+/* "fb2_...", "fb12_...": made by another release. */
 static bool other_version(const char *text)
 {
-	return text[0] == 'f' && text[1] == 'b' && text[2] >= '0' && text[2] <= '9' &&
-	       strncmp(text, PREFIX, PREFIX_LEN) != 0;
+	size_t at = 2;
+
+	if (strncmp(text, "fb", 2) != 0 || strncmp(text, PREFIX, PREFIX_LEN) == 0)
+		return false;
+	while (at < VERSION_END && text[at] >= '0' && text[at] <= '9')
+		at++;
+	return at > 2 && text[at] == '_';
 }
 
 int token_parse(const struct farbus_token *text, struct token *ret_token)
@@ -153,6 +164,8 @@ void token_check(const struct farbus_token *text)
 	FARBUS_ASSERT(token_parse(text, &token) == 0);
 	copy = token;
 	token_seal(&copy, key, &again);
+	/* All characters but those with bits of the MAC, whose key is not known here. */
 	FARBUS_ASSERT(memcmp(again.text, text->text, PREFIX_LEN + FIELDS_SIZE * 8 / 6) == 0);
+	FARBUS_ASSERT(memcmp(again.text + HINT_AT, text->text + HINT_AT, TEXT_LEN - HINT_AT) == 0);
 	FARBUS_ASSERT(text->text[TEXT_LEN] == '\0');
 }
