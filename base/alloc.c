@@ -43,7 +43,12 @@ void *alloc_zero(size_t size)
 
 void *alloc_array(size_t count, size_t size)
 {
-	return alloc_fault_point() ? NULL : calloc(count, size);
+	size_t whole;
+
+	/* calloc() checks too, but the sanitizers' take it for a bug of ours and end the process. */
+	if (alloc_fault_point() || __builtin_mul_overflow(count, size, &whole))
+		return NULL;
+	return calloc(count, size);
 }
 
 void *alloc_aligned(size_t align, size_t size)
@@ -56,7 +61,11 @@ void *alloc_aligned(size_t align, size_t size)
 
 void *alloc_resize(void *old, size_t count, size_t size)
 {
-	return alloc_fault_point() ? NULL : reallocarray(old, count, size);
+	size_t whole;
+
+	if (alloc_fault_point() || __builtin_mul_overflow(count, size, &whole))
+		return NULL;
+	return realloc(old, whole);
 }
 
 char *alloc_text(const char *text)

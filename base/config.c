@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ static unsigned int distance(const char *a, const char *b)
 	return row[n];
 }
 
-static void unknown_warn(const char *variable)
+static void variable_warn(const char *variable)
 {
 	char name[VARIABLE_MAX], nearest[VARIABLE_MAX] = "";
 	unsigned int least = UINT_MAX;
@@ -141,8 +142,12 @@ static bool variable_known(const char *variable)
 	return false;
 }
 
-static void unknown_report(void)
+void config_unknown_warn(void)
 {
+	static atomic_flag done = ATOMIC_FLAG_INIT;
+
+	if (atomic_flag_test_and_set(&done))
+		return;
 	for (char **at = environ; at && *at; at++) {
 		const char *end = strchr(*at, '=');
 		char variable[VARIABLE_MAX];
@@ -151,7 +156,7 @@ static void unknown_report(void)
 			continue;
 		snprintf(variable, sizeof(variable), "%.*s", (int)(end - *at), *at);
 		if (!variable_known(variable))
-			unknown_warn(variable);
+			variable_warn(variable);
 	}
 }
 
@@ -171,7 +176,6 @@ int config_load(struct config *ret_config)
 		if (err < 0)
 			return err;
 	}
-	unknown_report();
 	*ret_config = config;
 	return 0;
 }

@@ -23,10 +23,16 @@ struct config {
 };
 
 /*
- * Defaults, then the environment. A FARBUS_ variable that is no setting gets a warning with the
- * nearest name. Errors: -EINVAL with the variable, its value and what would do.
+ * Defaults, then the environment. Errors: -EINVAL with the variable, its value and what would do.
+ * Threads: any thread, while no other changes the environment.
  */
 int config_load(struct config *ret_config);
+
+/*
+ * A warning with the nearest name for each FARBUS_ variable that is no setting. Once per process,
+ * however often it is called; after log_open(), so that FARBUS_LOG counts and the rank is known.
+ */
+void config_unknown_warn(void);
 
 /* For farbus-info: calls row() for each setting with its value now, its default, unit, meaning. */
 typedef void (*config_row_fn)(void *arg, const char *variable, const char *value,

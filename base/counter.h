@@ -3,7 +3,7 @@
  * counter.h -- process-wide counters of rare things, in the process page
  *
  * counters.def names them. Frequent things are counted per thread, without sharing a cache line:
- * struct process_slot. Before process_get() and after the last process_put() counts go to a
+ * struct process_slot. Before the first process_get(), and in a forked child, counts go to a
  * private dummy, so that any code may count at any time.
  */
 #ifndef BASE_COUNTER_H
@@ -23,7 +23,10 @@ extern uint64_t *counter_slots; /* COUNTER_MAX of them */
 /* Any thread. Ordering: none, a count is not a flag. */
 static inline void counter_add(enum counter counter, uint64_t n)
 {
-	__atomic_fetch_add(&counter_slots[counter], n, __ATOMIC_RELAXED);
+	/* Acquire pairs with counter_slots_set(): the page is mapped before it is pointed to. */
+	uint64_t *slots = __atomic_load_n(&counter_slots, __ATOMIC_ACQUIRE);
+
+	__atomic_fetch_add(&slots[counter], n, __ATOMIC_RELAXED);
 }
 
 /* Where counts go from now on; NULL: the dummy. base/process.c only. */

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #undef error_set /* what clang-tidy is told */
 
@@ -11,11 +12,13 @@ static __thread char error_line[ERROR_TEXT_MAX] __attribute__((tls_model("initia
 
 int error_set(int error, const char *format, ...)
 {
+	char line[ERROR_TEXT_MAX]; /* the arguments may be the last text */
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(error_line, sizeof(error_line), format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	memcpy(error_line, line, strlen(line) + 1);
 	return error;
 }
 

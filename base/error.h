@@ -9,7 +9,10 @@
 
 #define ERROR_TEXT_MAX 320
 
-/* Records the text and returns error, so that a failure is one line: return error_set(-EINVAL, ...) */
+/*
+ * Records the text and returns error, so that a failure is one line: return error_set(-EINVAL, ...).
+ * The text may be made of error_text(); what is past ERROR_TEXT_MAX - 1 characters is cut.
+ */
 int error_set(int error, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 #ifdef __clang_analyzer__ /* clang-tidy cannot look into error.c: what comes back is negative */

@@ -9,15 +9,23 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-extern int log_level_max; /* read only */
+extern int log_level_max; /* read with log_wanted() */
 
+/* Any thread; what other threads log meanwhile may still have the old rank. */
 void log_open(int level_max, unsigned int rank);
+/* Any thread. Leaves errno alone; what is no printable character is written as '?'. */
 void log_write(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3), cold));
 
+/* Ordering: none; a level that changes counts from some line on. */
+static inline int log_wanted(enum log_level level)
+{
+	return (int)level <= __atomic_load_n(&log_level_max, __ATOMIC_RELAXED);
+}
+
 #define log_at(level, ...)                               \
 	do {                                             \
-		if ((int)(level) <= log_level_max)       \
+		if (log_wanted(level))                   \
 			log_write((level), __VA_ARGS__); \
 	} while (0)
 #define log_error(...) log_at(LOG_ERROR, __VA_ARGS__)

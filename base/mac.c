@@ -82,27 +82,38 @@ static int digit(char c)
 	return at ? (int)(at - alphabet) : -1;
 }
 
+/* Nothing is written before all of it is known to be good. */
+static int text_check(const char *text, size_t text_len, size_t len)
+{
+	unsigned int spare = (unsigned int)(text_len * 6 - len * 8); /* bits after the last byte */
+
+	for (size_t i = 0; i < text_len; i++) {
+		if (digit(text[i]) < 0)
+			return error_set(-EINVAL, "character %zu is not base64url", i);
+	}
+	if (text_len && (unsigned int)digit(text[text_len - 1]) & ((1u << spare) - 1))
+		return error_set(-EINVAL, "stray bits in the last character");
+	return 0;
+}
+
 int mac_text_decode(const char *text, size_t text_len, void *ret_data, size_t len)
 {
 	uint8_t *out = ret_data;
 	uint32_t bits = 0;
-	int held = 0;
+	int held = 0, err;
 
 	if (text_len != (len * 8 + 5) / 6)
 		return error_set(-EINVAL, "%zu characters cannot hold %zu bytes", text_len, len);
+	err = text_check(text, text_len, len);
+	if (err < 0)
+		return err;
 	for (size_t i = 0; i < text_len; i++) {
-		int d = digit(text[i]);
-
-		if (d < 0)
-			return error_set(-EINVAL, "character %zu is not base64url", i);
-		bits = bits << 6 | (uint32_t)d;
+		bits = bits << 6 | (uint32_t)digit(text[i]);
 		held += 6;
 		if (held >= 8) {
 			held -= 8;
 			*out++ = (uint8_t)(bits >> held);
 		}
 	}
-	if (bits & ((1u << held) - 1))
-		return error_set(-EINVAL, "stray bits in the last character");
 	return 0;
 }

@@ -28,7 +28,10 @@ void mac_wipe(void *buf, size_t len);
 
 /* text gets (len * 8 + 5) / 6 characters and a NUL. Errors: -ENOSPC. */
 int mac_text_encode(const void *data, size_t len, char *text, size_t size);
-/* Exactly len bytes or -EINVAL: no other alphabet, padding, or stray bits are taken. */
+/*
+ * Exactly len bytes or -EINVAL, and then nothing is written: no other alphabet, padding, or stray
+ * bits are taken.
+ */
 int mac_text_decode(const char *text, size_t text_len, void *ret_data, size_t len);
 
 #endif

@@ -3,7 +3,7 @@
  * process.c -- the one object that a process has once: page, slots, guard, fork
  *
  * Invariants:
- *   1. page is mapped from the first process_get() on.
+ *   1. page is mapped from the first process_get() on, but not in a forked child.
  *   2. A thread's farbus_guard_slot is NULL or points into the page, at a slot with its tid.
  *   3. Every slot that is not taken has both tags 0.
  */
@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/error.h"
 #include "base/lock.h"
 #include "base/process_page.h"
@@ -70,18 +71,23 @@ static void slot_give(void *arg)
 static void fork_prepare(void) NO_LOCK_ANALYSIS
 {
 	lock_acquire(&process_lock);
+	process_fault_fork_prepare();
 }
 
 static void fork_parent(void) NO_LOCK_ANALYSIS
 {
+	process_fault_fork_parent();
 	lock_release(&process_lock);
 }
 
 static void fork_child(void)
 {
 	lock_init(&process_lock); /* the holder was the thread that forked: this one */
+	process_fault_fork_child();
 	if (page)
 		atomic_store(&forked, true);
+	page = NULL; /* it is not mapped here */
+	counter_slots_set(NULL);
 	farbus_guard_slot = NULL;
 	pthread_setspecific(slot_key, NULL);
 }
@@ -103,9 +109,27 @@ static int membarrier_register(void)
 	return 0;
 }
 
+/* What the kernel says about a file, in the words of process_get(). */
+static int file_error(int number)
+{
+	switch (number) {
+	case ENOENT:
+	case ENOTDIR:
+		return -ENOENT;
+	case ENOSPC:
+	case EDQUOT:
+		return -ENOSPC;
+	case EMFILE:
+	case ENFILE:
+		return -EMFILE;
+	default:
+		return -EACCES;
+	}
+}
+
 static int page_create(const char *dir)
 {
-	int fd;
+	int fd, number;
 
 	page_path[0] = '\0';
 	if (!dir) {
@@ -115,21 +139,20 @@ static int page_create(const char *dir)
 				fd;
 	}
 	if (snprintf(page_path, sizeof(page_path), "%s/counters.%d", dir, (int)getpid()) >=
-	    (int)sizeof(page_path))
+	    (int)sizeof(page_path)) {
+		page_path[0] = '\0';
 		return error_set(-ENAMETOOLONG, "FARBUS_RUN_DIR is longer than %zu bytes",
 				 sizeof(page_path));
+	}
 	fd = open(page_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 && errno == EEXIST && unlink(page_path) == 0)
 		fd = open(page_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0)
 		return fd;
-	fd = errno;
+	number = errno;
 	page_path[0] = '\0';
-	return error_set(fd == ENOENT ? -ENOENT :
-			 fd == ENOSPC ? -ENOSPC :
-					-EACCES,
-			 "cannot make counters.%d in FARBUS_RUN_DIR=%s: %s", (int)getpid(), dir,
-			 strerror(fd));
+	return error_set(file_error(number), "cannot make counters.%d in FARBUS_RUN_DIR=%s: %s",
+			 (int)getpid(), dir, strerror(number));
 }
 
 static void page_fill(void)
@@ -149,39 +172,42 @@ static void page_fill(void)
 	__atomic_store_n(&page->magic, PROCESS_PAGE_MAGIC, __ATOMIC_RELEASE);
 }
 
+static int page_map(int fd, const char *dir)
+{
+	struct process_page *map;
+	int number = posix_fallocate(fd, 0, (off_t)PROCESS_PAGE_SIZE);
+
+	if (number)
+		return error_set(-ENOSPC,
+				 "no room for %zu bytes of counters in %s: %s; free some or set "
+				 "FARBUS_RUN_DIR",
+				 (size_t)PROCESS_PAGE_SIZE, dir ? dir : "memory", strerror(number));
+	map = mmap(NULL, PROCESS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return error_set(-ENOMEM, "cannot map the counters: %s", strerror(errno));
+	/* A child that fork() made must not write here: what it counted would be ours. */
+	madvise(map, PROCESS_PAGE_SIZE, MADV_DONTFORK);
+	page = map;
+	return 0;
+}
+
 static int page_open(const char *dir)
 {
 	int fd = page_create(dir), err;
 
 	if (fd < 0)
 		return fd;
-	err = posix_fallocate(fd, 0, (off_t)PROCESS_PAGE_SIZE);
-	if (err) {
-		error_set(-ENOSPC,
-			  "no room for %zu bytes of counters in %s: %s; free some or set "
-			  "FARBUS_RUN_DIR",
-			  (size_t)PROCESS_PAGE_SIZE, dir ? dir : "memory", strerror(err));
-		goto fail;
+	err = page_map(fd, dir);
+	if (err < 0) {
+		if (page_path[0])
+			unlink(page_path);
+		close(fd);
+		return err;
 	}
-	page = mmap(NULL, PROCESS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (page == MAP_FAILED) {
-		err = errno;
-		page = NULL;
-		error_set(-ENOSPC, "cannot map the counters: %s", strerror(err));
-		goto fail;
-	}
-	madvise(page, PROCESS_PAGE_SIZE, MADV_DONTFORK);
 	page_fd = fd;
 	page_fill();
 	counter_slots_set((uint64_t *)(void *)((uint8_t *)page + PROCESS_PAGE_COUNTER_OFF));
 	return 0;
-
-fail:
-	if (page_path[0])
-		unlink(page_path);
-	page_path[0] = '\0';
-	close(fd);
-	return -ENOSPC;
 }
 
 int process_get(const char *dir)
@@ -283,12 +309,20 @@ static bool tag_held(uint64_t tag)
 int process_guard_drain(uint64_t tag, uint64_t timeout_ns)
 {
 	struct timespec nap = { .tv_nsec = DRAIN_NAP_NS };
-	uint64_t until = clock_now_ns() + timeout_ns;
+	uint64_t now = clock_now_ns();
+	uint64_t until = timeout_ns < UINT64_MAX - now ? now + timeout_ns : UINT64_MAX;
 
 	if (!page)
 		return 0;
-	/* Orders every thread's plain store to its slot before our reads of the slots. */
-	membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	/*
+	 * Orders every thread's plain store to its slot before our reads of the slots. Without it
+	 * an empty slot proves nothing; the kernel may be short of memory for a moment.
+	 */
+	while (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) < 0) {
+		if (clock_now_ns() >= until)
+			return error_set(-ETIMEDOUT, "membarrier(2) fails: %s", strerror(errno));
+		nanosleep(&nap, NULL);
+	}
 	for (int i = 0; tag_held(tag); i++) {
 		if (clock_now_ns() >= until)
 			return error_set(-ETIMEDOUT, "a thread is still inside an operation");

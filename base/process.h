@@ -5,6 +5,8 @@
  * It owns: the guard slots of this process's threads and their counters (one mmap'ed file or
  * memfd, the "process page"), the membarrier registration, the SIGBUS chain, the registry that
  * keeps windows of two instances apart, and the fork handlers.
+ *
+ * Threads: any thread, unless said otherwise.
  */
 #ifndef BASE_PROCESS_H
 #define BASE_PROCESS_H
@@ -41,7 +43,9 @@ enum process_thread_counter {
 /*
  * Counted reference. The first one creates the process page: as a file counters.PID in dir (mode
  * 0600, fallocate'd), or as a memfd "farbus-counters" when dir is NULL.
- * Errors: -ENOSPC, -EACCES, -ENOENT dir; -ENOSYS no membarrier.
+ * Later ones use the page that is there, whatever dir is; it lives as long as the process.
+ * Errors: -ENOSPC, -EACCES, -ENOENT, -ENAMETOOLONG dir; -EMFILE, -ENOMEM; -ENOSYS no membarrier;
+ * -ECHILD in a forked child.
  */
 int process_get(const char *dir);
 void process_put(void);
@@ -67,7 +71,11 @@ int process_guard_drain(uint64_t tag, uint64_t timeout_ns);
 /*
  * SIGBUS chain. fault() runs in the signal handler of the thread that touched va inside
  * [start, start + len); it returns true when the access may be retried, false to let the next handler (in
- * the end: the previous disposition, with the address reported) have it.
+ * the end: the previous disposition, with the address reported) have it. fault() must be
+ * async-signal-safe. Of overlapping ranges any may be asked. A forked child has no ranges.
+ * Ownership: borrows arg until process_fault_unregister(start), after which a call that had begun
+ * may still be running in another thread.
+ * Errors: -ENOMEM; -EINVAL the handler cannot be installed.
  */
 typedef bool (*process_fault_fn)(void *arg, void *va);
 int process_fault_register(void *start, size_t len, process_fault_fn fault, void *arg);
@@ -75,9 +83,18 @@ void process_fault_unregister(void *start);
 
 /*
  * Claims a VA range for a window of this instance (any pointer that names it). Errors: -EEXIST
- * overlaps a window of the same or another instance.
+ * overlaps a window of the same or another instance, -EINVAL empty or wraps, -ENOMEM.
  */
 int process_va_claim(const void *owner, void *start, size_t len);
+/*
+ * Gives back what owner claimed in this range; other owners' claims stay. Taking a piece out of the
+ * middle needs memory: without it that claim stays whole.
+ */
 void process_va_unclaim(const void *owner, void *start, size_t len);
+
+/* Between process.c and process_fault.c: the fork handlers' part of the latter. */
+void process_fault_fork_prepare(void);
+void process_fault_fork_parent(void);
+void process_fault_fork_child(void);
 
 #endif

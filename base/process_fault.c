@@ -93,6 +93,12 @@ static void report(uintptr_t va)
 		return; /* nobody to tell */
 }
 
+/* Sent by kill(2) or sigqueue(3): there is no access behind it. */
+static bool was_sent(const siginfo_t *info)
+{
+	return info->si_code <= 0;
+}
+
 static void chain(int signal, siginfo_t *info, void *context, bool ours)
 {
 	struct sigaction standard = { .sa_handler = SIG_DFL };
@@ -105,12 +111,14 @@ static void chain(int signal, siginfo_t *info, void *context, bool ours)
 		previous.sa_handler(signal);
 		return;
 	}
+	if (previous.sa_handler == SIG_IGN && was_sent(info))
+		return; /* one that comes from an access cannot be ignored */
 	if (ours)
 		report((uintptr_t)info->si_addr);
 	/* Back to the default; the access is repeated and ends the process. */
 	sigaction(SIGBUS, &standard, NULL);
-	if (info->si_code <= 0)
-		raise(SIGBUS); /* sent by kill(2): there is no access to repeat */
+	if (was_sent(info))
+		raise(SIGBUS);
 }
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
@@ -120,7 +128,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	int saved = errno;
 	bool ours = false;
 
-	for (uint32_t i = 0; info->si_code > 0 && i < top; i++) {
+	for (uint32_t i = 0; !was_sent(info) && i < top; i++) {
 		struct fault_entry *entry = entry_at(i);
 		process_fault_fn fn;
 		void *arg;
@@ -145,7 +153,8 @@ static int install_locked(void) REQUIRES(&fault_lock)
 	if (installed)
 		return 0;
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGBUS, &action, &previous) < 0)
+	/* Two calls: from the second on a handler may run, and needs to know the previous one. */
+	if (sigaction(SIGBUS, NULL, &previous) < 0 || sigaction(SIGBUS, &action, NULL) < 0)
 		return error_set(-EINVAL, "cannot install the SIGBUS handler: %s", strerror(errno));
 	installed = true;
 	return 0;
@@ -265,19 +274,21 @@ int process_va_claim(const void *owner, void *start, size_t len)
 	return err;
 }
 
-/* Takes [start, end) out of one claim. A split needs room: claim it before the cut. */
+/* Takes [start, end) out of one claim. Without memory for the second half it stays whole. */
 static void claim_cut_locked(size_t at, uintptr_t start, uintptr_t end) REQUIRES(&fault_lock)
 {
 	struct claim rest = { end, claims[at].end, claims[at].owner };
-	bool left = claims[at].start<start, right = rest.end> end;
+	bool left = claims[at].start < start;
+	bool right = claims[at].end > end;
 
-	if (left)
+	if (left && right) {
+		if (claim_insert_locked(at + 1, rest) == 0)
+			claims[at].end = start;
+	} else if (left) {
 		claims[at].end = start;
-	if (left && right)
-		claim_insert_locked(at + 1, rest);
-	else if (right)
+	} else if (right) {
 		claims[at].start = end;
-	else if (!left) {
+	} else {
 		memmove(&claims[at], &claims[at + 1], (claim_count - at - 1) * sizeof(*claims));
 		claim_count--;
 	}
@@ -304,4 +315,21 @@ void process_va_unclaim(const void *owner, void *start, size_t len)
 		claim_max = 0;
 	}
 	lock_release(&fault_lock);
+}
+
+void process_fault_fork_prepare(void) NO_LOCK_ANALYSIS
+{
+	lock_acquire(&fault_lock);
+}
+
+void process_fault_fork_parent(void) NO_LOCK_ANALYSIS
+{
+	lock_release(&fault_lock);
+}
+
+/* The ranges are not mapped in the child: what it has there, and its SIGBUS, are its own. */
+void process_fault_fork_child(void)
+{
+	lock_init(&fault_lock);
+	atomic_store_explicit(&entry_top, 0, memory_order_release);
 }

@@ -308,6 +308,7 @@ static int instance_join(struct farbus *farbus, const struct farbus_conf *conf)
 	}
 	if (err == 0) {
 		log_open(log_level_max, farbus->self.rank);
+		config_unknown_warn();
 		farbus->spin = sysconf(_SC_NPROCESSORS_ONLN) >= (long)farbus->self.local_size;
 		err = core_open(farbus, &job);
 	}
