@@ -36,7 +36,7 @@ struct export_grant {
 	uint64_t off, len; /* in the region */
 	uint64_t expiry_s;
 	uint32_t rights, flags, depth;
-	uint32_t maker; /* instance that asked for it: it may revoke it */
+	uint32_t maker;		      /* instance that asked for it: it may revoke it */
 	uint32_t epoch, epoch_backup; /* 0: none */
 	uint32_t state;
 	uint32_t import_count;
@@ -72,7 +72,7 @@ struct export_grant_ask {
 	uint32_t parent;
 	uint32_t maker;
 	uint64_t off, len;
-	uint64_t expiry_s; /* a child never outlives its parent */
+	uint64_t expiry_s;	/* a child never outlives its parent */
 	uint32_t rights, flags; /* a child of a SERVED grant is SERVED */
 };
 int export_grant_new(struct export_table *table, const struct export_grant_ask *ask,

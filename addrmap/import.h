@@ -19,7 +19,7 @@ struct import_entry {
 	uint32_t grant, epoch;
 	uint32_t home_rank, home_instance, home_incarnation;
 	uint32_t generation;
-	uint32_t state; /* enum import_state */
+	uint32_t state;	 /* enum import_state */
 	uint32_t remote; /* the home's name for this import */
 	uint32_t flags;	 /* of the grant */
 	void *owner;	 /* borrows the caller's handle */

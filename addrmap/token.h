@@ -24,7 +24,7 @@ struct token {
 	uint32_t grant;	      /* id at the home, never reused */
 	uint64_t off, len;    /* in the region */
 	uint32_t epoch;
-	uint64_t expiry_s; /* wall clock, seconds; 0: never */
+	uint64_t expiry_s;	   /* wall clock, seconds; 0: never */
 	uint8_t mac[MAC_TAG_SIZE]; /* over all of the above */
 	/* Not under the MAC: only a hint where to ask. */
 	uint32_t hint_rank;

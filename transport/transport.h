@@ -35,7 +35,7 @@ struct transport_event {
 	struct transport_link *link;
 	int status;
 	bool accepted;
-	pid_t pid;	  /* of the peer as the kernel says, LINK_UP only; 0 unknown */
+	pid_t pid; /* of the peer as the kernel says, LINK_UP only; 0 unknown */
 	uid_t uid;
 	const void *data; /* valid until the next poll() */
 	size_t len;
