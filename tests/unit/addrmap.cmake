@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# addrmap/: one program per table, one per property; those take SEED [STEPS].
+# addrmap/: one program per table, and one per model, which takes SEED [STEPS].
 foreach(name IN ITEMS window export import token)
 	farbus_test(addrmap_${name}_test SOURCES addrmap_${name}_test.c addrmap_common.c)
+endforeach()
+foreach(name IN ITEMS window export)
+	farbus_test(addrmap_${name}_property SOURCES addrmap_${name}_property.c
+		addrmap_model_${name}.c addrmap_model.c)
 endforeach()

@@ -3,29 +3,7 @@
 #include "addrmap_common.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-struct seeds seeds_of(int argc, char **argv, uint64_t count, uint64_t steps)
-{
-	struct seeds seeds = { .first = 1, .count = count, .steps = steps };
-
-	if (argc > 1) {
-		seeds.first = strtoull(argv[1], NULL, 0);
-		seeds.count = 1;
-	}
-	if (argc > 2)
-		seeds.steps = strtoull(argv[2], NULL, 0);
-	return seeds;
-}
-
-void seed_announce(const char *what, uint64_t seed, uint64_t steps)
-{
-	printf("%s: seed %llu, %llu steps\n", what, (unsigned long long)seed,
-	       (unsigned long long)steps);
-	fflush(stdout);
-}
 
 void expect_text(const char *part)
 {

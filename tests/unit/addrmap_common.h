@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* addrmap_common.h -- what the tests of addrmap/ share: seeds, random numbers, failing allocations */
+/* addrmap_common.h -- what the tests of addrmap/ share: random numbers, failing allocations */
 #ifndef TESTS_UNIT_ADDRMAP_COMMON_H
 #define TESTS_UNIT_ADDRMAP_COMMON_H
 
@@ -37,18 +37,6 @@ static inline uint64_t random_below(uint64_t *state, uint64_t limit)
 {
 	return random_next(state) % limit;
 }
-
-/*
- * Seeds of a property test: without arguments 1, 2, ... count; with one argument that seed only,
- * and with two that seed for so many steps. Each seed is announced before it runs, so that a
- * program that dies has named it.
- */
-struct seeds {
-	uint64_t first, count, steps;
-};
-
-struct seeds seeds_of(int argc, char **argv, uint64_t count, uint64_t steps);
-void seed_announce(const char *what, uint64_t seed, uint64_t steps);
 
 /* Fails the test unless the thread's error text has this part: texts name the cause. */
 void expect_text(const char *part);

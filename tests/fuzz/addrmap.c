@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * addrmap.c -- fuzz target: bytes as operations on the map's tables, each checked against a model
+ *
+ * The first byte chooses the model, the others are its choices. After each step the table's own
+ * check runs, and the table is compared with the model.
+ */
+#include "base/mac.h"
+#include "tests/unit/addrmap_model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define STEPS_MAX 512
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct model_ops *const models[] = { &model_window, &model_export };
+	static bool ready;
+	struct choice choice = { .data = data, .left = size };
+
+	if (size == 0)
+		return 0;
+	if (!ready)
+		FARBUS_ASSERT(mac_init() == 0);
+	ready = true;
+	const struct model_ops *ops = models[choose(&choice, COUNT_OF(models))];
+	void *model = ops->new ();
+
+	for (int i = 0; i < STEPS_MAX && choice_left(&choice); i++)
+		ops->step(model, &choice);
+	ops->free(model);
+	return 0;
+}
