@@ -172,8 +172,25 @@ static void output_abort(const struct core_output *output)
 	_exit(output->status);
 }
 
+/* An import of our own region: nobody sends us its descriptor. */
+static void output_own_fd(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock)
+{
+	bool wants = output->kind == CORE_DONE ||
+		     (output->kind == CORE_WORK && output->work_kind == CORE_WORK_REMAP);
+
+	if (!wants || output->region == 0 || output->fd >= 0 || output->status < 0)
+		return;
+	output->fd = fcntl(region_fd_locked(farbus, output->region), F_DUPFD_CLOEXEC, 0);
+	if (output->fd >= 0 || output->kind != CORE_DONE)
+		return;
+	core_import_release(farbus->core, output->import, clock_now_ns());
+	output->status = -EMFILE;
+	snprintf(output->why, sizeof(output->why), "no descriptor left: raise ulimit -n");
+}
+
 static void output_run(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock)
 {
+	output_own_fd(farbus, output);
 	switch (output->kind) {
 	case CORE_SEND:
 		output_send(farbus, output);

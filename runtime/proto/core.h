@@ -166,6 +166,8 @@ struct core_output {
 	uint32_t link, rank, request, work;
 	int status;
 	int fd;
+	/* SEND, WORK_FORCE, WORK_SERVE; DONE of import, WORK_REMAP: its descriptor is to be taken from
+	 * this own region (0: fd has it, or there is none) */
 	uint64_t region;
 	const void *data; /* valid until the next call into the core */
 	size_t len;

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * home.c -- what others ask of our regions: import, renew, release, grant on, served access
+ *
+ * Invariants (core_check):
+ *   1. every record of the export table has a hold, and the reverse
+ *   2. a hold's connection is up, and its record names that connection's instance
+ */
+#include "addrmap/rights.h"
+#include "base/alloc.h"
+#include "base/counter.h"
+#include "base/error.h"
+#include "runtime/proto/core_private.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- facts ---- */
+
+struct facts *facts_find(const struct core *core, uint64_t region)
+{
+	struct facts *facts;
+
+	LIST_FOREACH(facts, &core->facts[region % CORE_BUCKETS], link)
+		if (facts->region == region)
+			return facts;
+	return NULL;
+}
+
+int core_region_facts_set(struct core *core, uint64_t region, const struct core_region_facts *is)
+{
+	struct facts *facts = facts_find(core, region);
+
+	if (!facts) {
+		facts = alloc_zero(sizeof(*facts));
+		if (!facts)
+			return error_set(-ENOMEM, "no memory for a region's entry");
+		facts->region = region;
+		LIST_INSERT_HEAD(&core->facts[region % CORE_BUCKETS], facts, link);
+	}
+	facts->is = *is;
+	return 0;
+}
+
+void facts_forget(struct core *core, uint64_t region)
+{
+	struct facts *facts = facts_find(core, region);
+
+	if (!facts)
+		return;
+	LIST_REMOVE(facts, link);
+	free(facts);
+}
+
+/* ---- holds ---- */
+
+struct hold *hold_find(const struct core *core, uint32_t record)
+{
+	struct hold *hold;
+
+	LIST_FOREACH(hold, &core->holds[record % CORE_BUCKETS], link)
+		if (hold->record == record)
+			return hold;
+	return NULL;
+}
+
+/* A hold of this connection's instance. Errors: -ENOENT, with a text. */
+static int hold_of(const struct core *core, const struct conn *conn, uint32_t record,
+		   struct hold **ret_hold)
+{
+	struct hold *hold = hold_find(core, record);
+
+	if (!hold || hold->conn->instance != conn->instance)
+		return error_set(-ESTALE, "the import was revoked or released: ask the region's "
+					  "owner for a new token");
+	*ret_hold = hold;
+	return 0;
+}
+
+/* Revoked grants that nobody holds any more are forgotten, from here up. */
+static void grants_finish(struct core *core, uint32_t grant)
+{
+	struct export_grant is;
+
+	while (grant && export_grant_lookup(core->exports, grant, &is) == 0) {
+		if (is.state != GRANT_REVOKING || export_grant_finish(core->exports, grant) < 0)
+			return;
+		grant = is.parent;
+	}
+}
+
+void hold_end(struct core *core, struct hold *hold)
+{
+	uint32_t grant = hold->grant;
+
+	export_import_remove(core->exports, hold->record);
+	LIST_REMOVE(hold, link);
+	force_suspended(core, hold);
+	revoke_hold_gone(core, hold);
+	free(hold);
+	grants_finish(core, grant);
+}
+
+static void hold_end_conn(struct core *core, struct conn *conn)
+{
+	struct hold *hold, *next;
+
+	for (int i = 0; i < CORE_BUCKETS; i++)
+		for (hold = LIST_FIRST(&core->holds[i]); hold; hold = next) {
+			next = LIST_NEXT(hold, link);
+			if (hold->conn == conn)
+				hold_end(core, hold);
+		}
+}
+
+void home_peer_lost(struct core *core, struct conn *conn)
+{
+	hold_end_conn(core, conn);
+}
+
+void home_free_all(struct core *core)
+{
+	struct hold *hold;
+	struct facts *facts;
+
+	for (int i = 0; i < CORE_BUCKETS; i++) {
+		while ((hold = LIST_FIRST(&core->holds[i]))) {
+			struct ref *ref;
+
+			while ((ref = LIST_FIRST(&hold->refs))) {
+				LIST_REMOVE(ref, of_hold);
+				LIST_REMOVE(ref, of_revocation);
+				free(ref);
+			}
+			LIST_REMOVE(hold, link);
+			free(hold);
+		}
+		while ((facts = LIST_FIRST(&core->facts[i]))) {
+			LIST_REMOVE(facts, link);
+			free(facts);
+		}
+	}
+}
+
+/* ---- import ---- */
+
+/*
+ * Only a range that shares its pages with nothing of the region outside it is mapped; the rest of
+ * a region's last page belongs to the region.
+ */
+static bool whole_pages(const struct export_grant *grant, uint64_t region_len)
+{
+	uint64_t end = grant->off + grant->len;
+
+	return grant->off % ADDR_PAGE_SIZE == 0 && (end % ADDR_PAGE_SIZE == 0 || end == region_len);
+}
+
+static bool may_map(const struct core *core, const struct conn *conn,
+		    const struct export_grant *grant, const struct core_region_facts *facts,
+		    uint64_t region_len)
+{
+	return core->conf.host_mappable && conn->same_host && facts->mappable &&
+	       !(grant->flags & FARBUS_GRANT_SERVED) && facts->mem_off % ADDR_PAGE_SIZE == 0 &&
+	       whole_pages(grant, region_len);
+}
+
+static int import_record(struct core *core, struct conn *conn, const struct export_grant *grant,
+			 uint32_t epoch, uint32_t index, bool mapped, struct hold **ret_hold)
+{
+	struct export_import import = {
+		.grant = grant->grant,
+		.epoch = epoch,
+		.instance = conn->instance,
+		.index = index,
+		.mapped = mapped,
+	};
+	struct hold *hold = alloc_zero(sizeof(*hold));
+	int err;
+
+	if (!hold)
+		return error_set(-ENOMEM, "the home has no memory for another import");
+	err = export_import_insert(core->exports, &import, &hold->record);
+	if (err < 0) {
+		free(hold);
+		return err;
+	}
+	hold->grant = grant->grant;
+	hold->region = grant->region;
+	hold->index = index;
+	hold->conn = conn;
+	hold->mapped = mapped;
+	LIST_INSERT_HEAD(&core->holds[hold->record % CORE_BUCKETS], hold, link);
+	*ret_hold = hold;
+	return 0;
+}
+
+static void import_reply(struct core *core, struct conn *conn, const struct message_import *asked,
+			 const struct export_grant *grant, const struct export_region *region,
+			 uint32_t epoch, const struct hold *hold)
+{
+	static const struct core_region_facts none;
+	const struct facts *found = facts_find(core, grant->region);
+	const struct core_region_facts *facts = found ? &found->is : &none;
+	struct {
+		struct message_reply reply;
+		struct message_imported is;
+	} all = {
+		.reply = { .head = { .kind = MESSAGE_REPLY, .call = asked->head.call },
+			   .answers = MESSAGE_IMPORT },
+		.is = { .region = grant->region,
+			.off = grant->off,
+			.len = grant->len,
+			.rights = grant->rights,
+			.flags = grant->flags,
+			.grant = grant->grant,
+			.epoch = epoch,
+			.generation = region->generation,
+			.record = hold->record,
+			.mapped = hold->mapped },
+	};
+
+	if (hold->mapped) {
+		all.is.mem_off = facts->mem_off + grant->off;
+		all.is.same_va = facts->same_va ? facts->same_va + grant->off : 0;
+		all.is.page_size = facts->page_size;
+		all.is.control_off = facts->control_off;
+	}
+	conn_send(core, conn, &all, sizeof(all), NULL, 0, hold->mapped ? grant->region : 0);
+}
+
+/* Errors: what export_token_check() says. */
+static int import_admit(struct core *core, struct conn *conn, const struct message_import *message,
+			const struct token *token)
+{
+	struct export_grant grant;
+	struct export_region region;
+	const struct facts *facts;
+	struct hold *hold;
+	uint32_t id;
+	bool mapped;
+	int err = export_token_check(core->exports, token, core->wall_s, &id);
+
+	if (err < 0)
+		return err;
+	err = export_grant_lookup(core->exports, id, &grant);
+	if (err < 0)
+		return err;
+	err = export_region_lookup(core->exports, grant.region, &region);
+	if (err < 0)
+		return err;
+	facts = facts_find(core, grant.region);
+	mapped = facts && may_map(core, conn, &grant, &facts->is, region.len);
+	err = import_record(core, conn, &grant, token->epoch, message->index, mapped, &hold);
+	if (err < 0)
+		return err;
+	import_reply(core, conn, message, &grant, &region, token->epoch, hold);
+	return 0;
+}
+
+void home_import(struct core *core, struct conn *conn, const struct message_import *message)
+{
+	struct token token;
+	int err = token_parse(&message->token, &token);
+
+	if (err == 0 && force_park(core, conn, token.region, message))
+		return;
+	if (err == 0)
+		err = import_admit(core, conn, message, &token);
+	if (err < 0) {
+		counter_add(COUNTER_import_refused, 1);
+		conn_refuse(core, conn, &message->head, err, NULL);
+	}
+}
+
+void home_release(struct core *core, struct conn *conn, const struct message_record *message)
+{
+	struct hold *hold;
+
+	if (hold_of(core, conn, message->record, &hold) == 0)
+		hold_end(core, hold);
+}
+
+void home_renew(struct core *core, struct conn *conn, const struct message_renew *message)
+{
+	struct token token;
+	struct hold *hold;
+	uint32_t grant;
+	int err = token_parse(&message->token, &token);
+
+	if (err == 0)
+		err = hold_of(core, conn, message->record, &hold);
+	if (err == 0)
+		err = export_token_check(core->exports, &token, core->wall_s, &grant);
+	if (err == 0)
+		err = export_import_renew(core->exports, message->record, grant, token.epoch);
+	if (err < 0)
+		conn_refuse(core, conn, &message->head, err, NULL);
+	else
+		conn_reply(core, conn, &message->head, 0, NULL, 0);
+}
+
+/* ---- grants ---- */
+
+int core_grant(struct core *core, uint64_t region, const struct export_grant_ask *ask,
+	       struct farbus_token *ret_token)
+{
+	struct export_grant_ask own = *ask;
+	uint32_t grant;
+	int err;
+
+	own.region = region;
+	own.parent = 0;
+	own.maker = core->conf.instance;
+	err = export_grant_new(core->exports, &own, &grant);
+	if (err < 0)
+		return err;
+	return export_grant_token(core->exports, grant, core->conf.rank, ret_token);
+}
+
+static int grant_chain(struct core *core, struct conn *conn, const struct message_grant *message,
+		       struct farbus_token *ret_token)
+{
+	struct export_grant_ask ask = {
+		.maker = conn->instance,
+		.off = message->off,
+		.len = message->len,
+		.rights = message->rights,
+		.flags = message->flags,
+		.expiry_s = message->expiry_s ? core->wall_s + message->expiry_s : 0,
+	};
+	struct hold *hold;
+	uint64_t region, off;
+	uint32_t grant;
+	int err = hold_of(core, conn, message->record, &hold);
+
+	if (err < 0)
+		return err;
+	if (message->flags & ~FARBUS_GRANT_SERVED)
+		return error_set(-EINVAL, "grant flags 0x%x: only FARBUS_GRANT_SERVED is known",
+				 message->flags);
+	/* The import itself must be good still, in its epoch, too. */
+	err = export_access_check(core->exports, message->record, 0, 1, 0, &region, &off);
+	if (err < 0)
+		return err;
+	ask.region = region;
+	ask.parent = hold->grant;
+	err = export_grant_new(core->exports, &ask, &grant);
+	if (err < 0)
+		return err;
+	return export_grant_token(core->exports, grant, core->conf.rank, ret_token);
+}
+
+void home_grant(struct core *core, struct conn *conn, const struct message_grant *message)
+{
+	struct farbus_token token;
+	int err = grant_chain(core, conn, message, &token);
+
+	if (err < 0)
+		conn_refuse(core, conn, &message->head, err, NULL);
+	else
+		conn_reply(core, conn, &message->head, 0, &token, sizeof(token));
+}
+
+/* The grant of a token that is authentic, whatever state the grant is in. */
+int home_token_grant(const struct core *core, const struct farbus_token *text,
+		     struct token *ret_token)
+{
+	struct export_region region;
+	int err = token_parse(text, ret_token);
+
+	if (err < 0)
+		return err;
+	if (ret_token->job != core->conf.job)
+		return error_set(-EACCES, "token of another job");
+	if (ret_token->incarnation != core->conf.incarnation ||
+	    export_region_lookup(core->exports, ret_token->region, &region) < 0)
+		return error_set(-ENOENT, "the token's region is not here: it was released, or its "
+					  "home restarted");
+	if (!token_authentic(ret_token, region.key))
+		return error_set(-EACCES, "the token was altered: copy it again from its owner");
+	return 0;
+}
+
+int core_rotate(struct core *core, const struct farbus_token *text, struct farbus_token *ret_token)
+{
+	struct token token;
+	uint32_t out;
+	int err = home_token_grant(core, text, &token);
+
+	if (err < 0)
+		return err;
+	err = export_grant_rotate(core->exports, token.grant, &out);
+	if (err < 0)
+		return err;
+	if (out)
+		revoke_epoch_out(core, token.grant, out);
+	err = export_grant_token(core->exports, token.grant, core->conf.rank, ret_token);
+	core_settle(core);
+	return err;
+}
+
+/* ---- served access ---- */
+
+static uint32_t access_rights(const struct message_access *message)
+{
+	if (message->head.kind == MESSAGE_GET)
+		return FARBUS_R;
+	if (message->head.kind == MESSAGE_PUT || message->signal)
+		return FARBUS_R | FARBUS_W;
+	return FARBUS_R | FARBUS_W | FARBUS_A;
+}
+
+static int access_form(const struct message_access *message, size_t data_len)
+{
+	bool fits = message->len > 0 && message->len <= CORE_PIECE_MAX;
+
+	if (message->head.kind == MESSAGE_PUT)
+		fits = fits && data_len == message->len;
+	if (message->head.kind == MESSAGE_ATOMIC) {
+		fits = (message->width == 4 || message->width == 8) &&
+		       message->len == message->width && message->op >= FARBUS_ADD &&
+		       message->op <= FARBUS_CAS;
+		if (message->signal)
+			fits = fits && message->width == 8 &&
+			       (message->op == FARBUS_ADD || message->op == FARBUS_SWAP);
+	}
+	return fits ? 0 : error_set(-EINVAL, "a malformed access");
+}
+
+static int access_check(struct core *core, struct conn *conn, const struct message_access *message,
+			size_t data_len, uint64_t *ret_region, uint64_t *ret_off)
+{
+	struct hold *hold;
+	int err = access_form(message, data_len);
+
+	if (err < 0)
+		return err;
+	err = hold_of(core, conn, message->record, &hold);
+	if (err < 0)
+		return err;
+	return export_access_check(core->exports, message->record, message->off, message->len,
+				   access_rights(message), ret_region, ret_off);
+}
+
+static int access_serve(struct core *core, struct conn *conn, const struct message_access *message,
+			size_t data_len, uint64_t region, uint64_t off)
+{
+	static const enum core_serve_op op[] = {
+		[MESSAGE_PUT] = CORE_SERVE_PUT,
+		[MESSAGE_GET] = CORE_SERVE_GET,
+		[MESSAGE_ATOMIC] = CORE_SERVE_ATOMIC,
+	};
+	struct out *out;
+	struct work *work = work_new(core, CORE_WORK_SERVE, &out, data_len);
+
+	if (!work)
+		return error_set(-ENOMEM, "the home has no memory for the access");
+	work->conn = conn;
+	work->asked = message->head;
+	work->region = region;
+	work->get = message->head.kind == MESSAGE_GET;
+	work->get_len = work->get ? message->len : 0;
+	if (data_len)
+		memcpy(out->data, message + 1, data_len);
+	out->is.region = region;
+	out->is.serve.op = op[message->head.kind];
+	out->is.serve.off = off;
+	out->is.serve.len = message->len;
+	out->is.serve.atomic = message->op;
+	out->is.serve.width = message->width;
+	out->is.serve.signal = message->signal;
+	out->is.serve.operand = message->operand;
+	out->is.serve.compare = message->compare;
+	out->is.serve.data = out->data;
+	work_push(core, work, out);
+	return 0;
+}
+
+void home_access(struct core *core, struct conn *conn, const struct message_access *message,
+		 size_t data_len)
+{
+	uint64_t region, off;
+	int err = access_check(core, conn, message, data_len, &region, &off);
+
+	if (err == 0)
+		err = access_serve(core, conn, message, data_len, region, off);
+	if (err < 0) {
+		counter_add(COUNTER_served_refused, 1);
+		conn_refuse(core, conn, &message->head, err, NULL);
+	}
+}
