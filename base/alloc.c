@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Allocations until one fails; 0: disarmed. Any thread counts down, one of them sees 1. */
 static _Atomic unsigned long fault_left;
@@ -71,4 +72,24 @@ void *alloc_resize(void *old, size_t count, size_t size)
 char *alloc_text(const char *text)
 {
 	return alloc_fault_point() ? NULL : strdup(text);
+}
+
+void *alloc_sparse(size_t size)
+{
+	void *p = alloc_fault_point() ? MAP_FAILED :
+					mmap(NULL, size, PROT_READ,
+					     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+bool alloc_sparse_open(void *part, size_t size)
+{
+	return !alloc_fault_point() && mprotect(part, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+void alloc_sparse_free(void *sparse, size_t size)
+{
+	if (sparse)
+		munmap(sparse, size);
 }

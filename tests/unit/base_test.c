@@ -102,6 +102,26 @@ static void alloc__every_function__has_the_fault_point(void **state)
 	free(old);
 }
 
+static void alloc_sparse__opened_part__keeps_what_is_stored_rest_is_zero(void **state)
+{
+	size_t size = (size_t)64 << 20, part = (size_t)1 << 20;
+	char *p = alloc_sparse(size);
+
+	(void)state;
+	assert_non_null(p);
+	assert_int_equal(p[0] | p[part] | p[size - 1], 0);
+	assert_true(alloc_sparse_open(p + part, part));
+	memset(p + part, 1, part);
+	assert_int_equal(p[part - 1] | p[2 * part], 0);
+	assert_int_equal(p[2 * part - 1], 1);
+	alloc_fault_arm(1);
+	assert_false(alloc_sparse_open(p, part));
+	alloc_fault_arm(1);
+	assert_null(alloc_sparse(size));
+	alloc_sparse_free(p, size);
+	alloc_sparse_free(NULL, size);
+}
+
 static void *allocate_many(void *arg)
 {
 	for (int i = 0; i < ROUND_COUNT; i++) {
@@ -528,6 +548,7 @@ int main(void)
 		cmocka_unit_test(alloc__armed_with_n__the_nth_fails_once),
 		cmocka_unit_test(alloc__disarmed_before__nothing_fails),
 		cmocka_unit_test(alloc__every_function__has_the_fault_point),
+		cmocka_unit_test(alloc_sparse__opened_part__keeps_what_is_stored_rest_is_zero),
 		cmocka_unit_test(alloc__four_threads__exactly_one_fails),
 		cmocka_unit_test(alloc__zeroed_and_aligned__as_promised),
 		cmocka_unit_test(alloc__size_that_overflows__no_memory),
