@@ -3,7 +3,7 @@
  * window.c -- window table: which windows there are
  *
  * Invariants (window_check):
- *   1. windows are whole pages, not empty, below 2^47 in VA and in the import
+ *   1. windows are whole pages, not empty, below 2^47 in VA and 2^44 in the import
  *   2. a window ends at or before the next one starts
  *   3. both trees hold the same windows
  *   4. the entries say what the windows say (window_pages_check)
@@ -51,10 +51,15 @@ static uint64_t window_end(const struct window *window)
 
 int window_table_new(struct window_table **ret_table)
 {
-	struct window_table *table = alloc_aligned(64, sizeof(*table));
+	struct window_table *table = alloc_sparse(sizeof(*table));
 
 	if (!table)
-		return error_set(-ENOMEM, "no memory for the window table");
+		return error_set(
+			-ENOMEM,
+			"no memory: the window table needs %zu MiB of address space; see ulimit -v",
+			sizeof(table->entry) >> 20);
+	if (!alloc_sparse_open(&table->control, sizeof(table->control)))
+		goto free_table;
 	table->control = alloc_zero(sizeof(*table->control));
 	if (!table->control)
 		goto free_table;
@@ -62,7 +67,7 @@ int window_table_new(struct window_table **ret_table)
 	return 0;
 
 free_table:
-	free(table);
+	alloc_sparse_free(table, sizeof(*table));
 	return error_set(-ENOMEM, "no memory for the window table");
 }
 
@@ -78,7 +83,7 @@ struct window_table *window_table_free(struct window_table *table)
 		free(window);
 	}
 	free(table->control);
-	free(table);
+	alloc_sparse_free(table, sizeof(*table));
 	return NULL;
 }
 
@@ -137,9 +142,9 @@ static int extent_check(const struct window_extent *extent)
 		return error_set(-EINVAL, "window at offset %#llx: give a multiple of %llu",
 				 (unsigned long long)extent->off,
 				 (unsigned long long)ADDR_PAGE_SIZE);
-	if (!addr_within(extent->off, extent->len, VA_END))
+	if (!addr_within(extent->off, extent->len, (uint64_t)1 << WINDOW_OFF_BITS))
 		return error_set(-ERANGE, "window onto offsets above 2^%d of an import",
-				 ADDR_VA_BITS);
+				 WINDOW_OFF_BITS);
 	if (extent->import >= WINDOW_IMPORT_MAX || extent->rights & ~RIGHTS_ALL ||
 	    extent->state > WINDOW_DEAD)
 		return error_set(-EINVAL,

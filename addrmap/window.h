@@ -15,6 +15,7 @@
 #include "addrmap/addr.h"
 
 #define WINDOW_IMPORT_MAX (1u << 20)
+#define WINDOW_OFF_BITS 44 /* of an offset in an import: 16 TiB */
 
 enum window_state { WINDOW_READY, WINDOW_BLOCKED, WINDOW_DEAD };
 
@@ -42,7 +43,7 @@ struct window_table *window_table_free(struct window_table *table);
 
 /*
  * va, len and off in whole pages; a 2 MiB block of VA that is wholly in the window is cheapest.
- * Errors: -EINVAL, -ERANGE above 2^47 or past 2^47 of the import, -EEXIST overlap, -ENOMEM.
+ * Errors: -EINVAL, -ERANGE above 2^47 or past 2^44 of the import, -EEXIST overlap, -ENOMEM.
  */
 int window_insert(struct window_table *table, const struct window_extent *extent);
 /*

@@ -2,17 +2,23 @@
 /*
  * window_inline.h -- translation of a VA without a call, and the layout it reads
  *
- *   VA = | 0, 17 | leaf, 13 | block, 13 | page, 9 | byte, 12 |
+ *   VA = | 0, 17 | block, 26 | page, 9 | byte, 12 |
  *
- *   leaf[8192] -> entry[8192], one per 2 MiB:  nothing, one window, or 512 entries of 4 KiB
+ *   entry[2^26], one per 2 MiB:  nothing, one window, or 512 entries of 4 KiB
  *
- *   entry = | page in the import, 35 | import, 20 | rights, 5 | state, 2 | kind, 2 |
+ * The entries are 512 MiB of address space and as little memory as there are windows: zeros that
+ * are read-only until a window needs them, then writable by the leaf, which is 8192 entries. A
+ * level above them would cost a third of a translation (docs/performance.md).
+ *
+ *   entry = | import, 20 | page in the import, 32 | 0, 3 | rights, 5 | state, 2 | kind, 2 |
  *
  * The page is where the block's (or page's) first byte goes: VA and offset need not agree modulo
- * 2 MiB. Only addrmap/window*.c looks at anything here but window_translate_inline().
+ * 2 MiB. It stands where it stands in an offset, and the import at the top, because shifts and
+ * branches share two units of the CPU and are what a translation waits for. Only
+ * addrmap/window*.c looks at anything here but window_translate_inline().
  *
- * Ordering: the writer fills a leaf or sub-table and then publishes its address with release; the
- * acquire loads here pair with that. An entry is one word: a reader sees the old or the new one.
+ * Ordering: the writer fills a sub-table and then publishes its address with release; the acquire
+ * loads here pair with that. An entry is one word: a reader sees the old or the new one.
  */
 #ifndef ADDRMAP_WINDOW_INLINE_H
 #define ADDRMAP_WINDOW_INLINE_H
@@ -22,19 +28,19 @@
 
 #define WINDOW_LEAF_SHIFT 34
 #define WINDOW_LEAF_MAX (1u << (ADDR_VA_BITS - WINDOW_LEAF_SHIFT))
-#define WINDOW_BLOCK_MAX (1u << (WINDOW_LEAF_SHIFT - ADDR_BLOCK_SHIFT))
+#define WINDOW_LEAF_BLOCKS (1u << (WINDOW_LEAF_SHIFT - ADDR_BLOCK_SHIFT))
+#define WINDOW_BLOCK_MAX (1u << (ADDR_VA_BITS - ADDR_BLOCK_SHIFT))
 #define WINDOW_PAGE_MAX (1u << (ADDR_BLOCK_SHIFT - ADDR_PAGE_SHIFT))
 
-enum window_kind { WINDOW_NONE, WINDOW_PAGES, WINDOW_SUB };
+enum window_kind { WINDOW_NONE = 0, WINDOW_PAGES = 1, WINDOW_SUB = 2 }; /* bits: one test */
 
 #define WINDOW_KIND_MASK 3u
 #define WINDOW_STATE_SHIFT 2
 #define WINDOW_STATE_MASK 3u
 #define WINDOW_RIGHTS_SHIFT 4
 #define WINDOW_RIGHTS_MASK 31u
-#define WINDOW_IMPORT_SHIFT 9
-#define WINDOW_IMPORT_MASK (WINDOW_IMPORT_MAX - 1)
-#define WINDOW_OFF_SHIFT 29
+#define WINDOW_IMPORT_SHIFT 44
+#define WINDOW_OFF_MASK (((uint64_t)1 << WINDOW_OFF_BITS) - ADDR_PAGE_SIZE)
 
 struct window_sub {
 	_Atomic uint64_t entry[WINDOW_PAGE_MAX];
@@ -42,13 +48,9 @@ struct window_sub {
 	struct window_sub *next; /* among the retired */
 };
 
-struct window_leaf {
-	_Atomic uint64_t entry[WINDOW_BLOCK_MAX];
-};
-
 struct window_table {
-	struct window_leaf *_Atomic leaf[WINDOW_LEAF_MAX]; /* owned; NULL: nothing there */
-	struct window_control *control;			   /* owned; the writer's */
+	_Atomic uint64_t entry[WINDOW_BLOCK_MAX]; /* sparse; at the front, for the shortest code */
+	struct window_control *control;		  /* owned; the writer's */
 };
 
 static inline struct window_sub *window_entry_sub(uint64_t entry)
@@ -58,36 +60,33 @@ static inline struct window_sub *window_entry_sub(uint64_t entry)
 
 static inline uint64_t window_entry_off(uint64_t entry)
 {
-	return entry >> WINDOW_OFF_SHIFT << ADDR_PAGE_SHIFT;
+	return entry & WINDOW_OFF_MASK;
 }
 
 /* As window_translate(). Any thread. */
 static inline bool window_translate_inline(const struct window_table *table, farbus_va_t va,
 					   struct window_hit *ret_hit)
 {
-	uint64_t within = ADDR_BLOCK_SIZE - 1, entry;
-	const struct window_leaf *leaf;
+	uint64_t within = ADDR_BLOCK_SIZE - 1, block = va.v >> ADDR_BLOCK_SHIFT, entry;
 
-	if (va.v >> ADDR_VA_BITS)
+	if (__builtin_expect(block >= WINDOW_BLOCK_MAX, 0))
 		return false;
-	leaf = atomic_load_explicit(&table->leaf[va.v >> WINDOW_LEAF_SHIFT], memory_order_acquire);
-	if (!leaf)
-		return false;
-	entry = atomic_load_explicit(&leaf->entry[(va.v >> ADDR_BLOCK_SHIFT) % WINDOW_BLOCK_MAX],
-				     memory_order_acquire);
-	if ((entry & WINDOW_KIND_MASK) == WINDOW_SUB) {
+	entry = atomic_load_explicit(&table->entry[block], memory_order_acquire);
+	if (__builtin_expect(!(entry & WINDOW_PAGES), 0)) {
+		if (entry == WINDOW_NONE)
+			return false;
 		within = ADDR_PAGE_SIZE - 1;
 		entry = atomic_load_explicit(
 			&window_entry_sub(entry)
 				 ->entry[(va.v >> ADDR_PAGE_SHIFT) % WINDOW_PAGE_MAX],
 			memory_order_acquire);
+		if (entry == WINDOW_NONE)
+			return false;
 	}
-	if (entry == WINDOW_NONE)
-		return false;
 	ret_hit->off = window_entry_off(entry) + (va.v & within);
-	ret_hit->import = entry >> WINDOW_IMPORT_SHIFT & WINDOW_IMPORT_MASK;
-	ret_hit->rights = entry >> WINDOW_RIGHTS_SHIFT & WINDOW_RIGHTS_MASK;
-	ret_hit->state = entry >> WINDOW_STATE_SHIFT & WINDOW_STATE_MASK;
+	ret_hit->import = (uint32_t)(entry >> WINDOW_IMPORT_SHIFT);
+	ret_hit->rights = (uint32_t)entry >> WINDOW_RIGHTS_SHIFT & WINDOW_RIGHTS_MASK;
+	ret_hit->state = (uint32_t)entry >> WINDOW_STATE_SHIFT & WINDOW_STATE_MASK;
 	return true;
 }
 

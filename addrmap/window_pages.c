@@ -13,7 +13,7 @@
  *   3. a sub-table is there only while it has entries, and counts them
  *   4. every page of every window has an entry
  *
- * A leaf once published stays until the table is freed. A sub-table that lost its last entry is
+ * A leaf once writable stays so until the table is freed. A sub-table that lost its last entry is
  * unlinked and kept for window_reclaim().
  */
 #include "addrmap/window_private.h"
@@ -23,7 +23,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-_Static_assert(WINDOW_OFF_SHIFT + ADDR_VA_BITS - ADDR_PAGE_SHIFT == 64, "an entry is full");
+_Static_assert(WINDOW_OFF_BITS == WINDOW_IMPORT_SHIFT, "the import is right above the page");
+_Static_assert(WINDOW_IMPORT_MAX == (uint64_t)1 << (64 - WINDOW_IMPORT_SHIFT), "and at the top");
+_Static_assert(WINDOW_RIGHTS_MASK << WINDOW_RIGHTS_SHIFT < ADDR_PAGE_SIZE, "flags are below it");
 _Static_assert(WINDOW_DEAD <= WINDOW_STATE_MASK, "a state fits its field");
 
 static uint64_t entry_kind(uint64_t entry)
@@ -34,9 +36,9 @@ static uint64_t entry_kind(uint64_t entry)
 /* The entry of the page, or block, that begins at va. */
 static uint64_t entry_of(const struct window_extent *extent, uint64_t va)
 {
-	uint64_t page = (extent->off + (va - extent->va.v)) >> ADDR_PAGE_SHIFT;
+	uint64_t off = extent->off + (va - extent->va.v);
 
-	return page << WINDOW_OFF_SHIFT | (uint64_t)extent->import << WINDOW_IMPORT_SHIFT |
+	return off | (uint64_t)extent->import << WINDOW_IMPORT_SHIFT |
 	       (uint64_t)extent->rights << WINDOW_RIGHTS_SHIFT |
 	       (uint64_t)extent->state << WINDOW_STATE_SHIFT | WINDOW_PAGES;
 }
@@ -46,15 +48,10 @@ static uint64_t block_of(uint64_t va)
 	return va & ~(ADDR_BLOCK_SIZE - 1);
 }
 
-static struct window_leaf *leaf_of(const struct window_table *table, uint64_t va)
-{
-	/* Only the writer stores here, and this is the writer. */
-	return atomic_load_explicit(&table->leaf[va >> WINDOW_LEAF_SHIFT], memory_order_relaxed);
-}
-
+/* Only the writer stores there, and this is the writer. */
 static _Atomic uint64_t *entry_at(const struct window_table *table, uint64_t va)
 {
-	return &leaf_of(table, va)->entry[(va >> ADDR_BLOCK_SHIFT) % WINDOW_BLOCK_MAX];
+	return (_Atomic uint64_t *)(uintptr_t)&table->entry[va >> ADDR_BLOCK_SHIFT];
 }
 
 /* Pairs with the acquire loads of window_translate_inline(). */
@@ -70,15 +67,15 @@ static uint64_t entry_own(const _Atomic uint64_t *at)
 
 /* ---- room ---- */
 
-static int leaves_make(struct window_table *table, uint64_t va, uint64_t end)
+static int leaves_open(struct window_table *table, uint64_t va, uint64_t end)
 {
 	for (uint64_t i = va >> WINDOW_LEAF_SHIFT; i <= (end - 1) >> WINDOW_LEAF_SHIFT; i++) {
-		if (leaf_of(table, i << WINDOW_LEAF_SHIFT))
+		if (table->control->open[i])
 			continue;
-		struct window_leaf *leaf = alloc_aligned(64, sizeof(*leaf));
-		if (!leaf)
+		if (!alloc_sparse_open(entry_at(table, i << WINDOW_LEAF_SHIFT),
+				       WINDOW_LEAF_BLOCKS * sizeof(table->entry[0])))
 			return error_set(-ENOMEM, "no memory for the window table");
-		atomic_store_explicit(&table->leaf[i], leaf, memory_order_release);
+		table->control->open[i] = true;
 	}
 	return 0;
 }
@@ -91,7 +88,7 @@ static int sub_new(uint64_t entry, struct window_sub **ret_sub)
 	if (!sub)
 		return error_set(-ENOMEM, "no memory for 4 KiB entries of the window table");
 	for (uint64_t i = 0; entry != WINDOW_NONE && i < WINDOW_PAGE_MAX; i++)
-		atomic_init(&sub->entry[i], entry + (i << WINDOW_OFF_SHIFT));
+		atomic_init(&sub->entry[i], entry + (i << ADDR_PAGE_SHIFT));
 	sub->used = entry == WINDOW_NONE ? 0 : WINDOW_PAGE_MAX;
 	*ret_sub = sub;
 	return 0;
@@ -110,7 +107,7 @@ int window_pages_prepare(struct window_table *table, farbus_va_t va, uint64_t le
 {
 	uint64_t end = va.v + len, head = block_of(va.v), tail = block_of(end - 1);
 	struct window_edges edges = { 0 };
-	int err = leaves_make(table, va.v, end);
+	int err = leaves_open(table, va.v, end);
 
 	if (err < 0)
 		return err;
@@ -205,22 +202,20 @@ void window_reclaim(struct window_table *table)
 	retired_free(table);
 }
 
-static void leaf_free(struct window_leaf *leaf)
-{
-	for (uint32_t i = 0; leaf && i < WINDOW_BLOCK_MAX; i++) {
-		uint64_t entry = entry_own(&leaf->entry[i]);
-
-		if (entry_kind(entry) == WINDOW_SUB)
-			free(window_entry_sub(entry));
-	}
-	free(leaf);
-}
-
 void window_pages_fini(struct window_table *table)
 {
 	retired_free(table);
-	for (uint32_t i = 0; i < WINDOW_LEAF_MAX; i++)
-		leaf_free(leaf_of(table, (uint64_t)i << WINDOW_LEAF_SHIFT));
+	for (uint64_t i = 0; i < WINDOW_BLOCK_MAX; i++) {
+		uint64_t entry;
+
+		if (i % WINDOW_LEAF_BLOCKS == 0 && !table->control->open[i / WINDOW_LEAF_BLOCKS]) {
+			i += WINDOW_LEAF_BLOCKS - 1;
+			continue;
+		}
+		entry = entry_own(&table->entry[i]);
+		if (entry_kind(entry) == WINDOW_SUB)
+			free(window_entry_sub(entry));
+	}
 }
 
 /* ---- invariants ---- */
@@ -261,11 +256,13 @@ void window_pages_check(const struct window_table *table)
 	const struct window *window;
 
 	for (uint32_t i = 0; i < WINDOW_LEAF_MAX; i++, va += (uint64_t)1 << WINDOW_LEAF_SHIFT) {
-		const struct window_leaf *leaf = leaf_of(table, va);
+		if (!table->control->open[i])
+			continue;
+		for (uint64_t j = 0; j < WINDOW_LEAF_BLOCKS; j++) {
+			uint64_t at = va + (j << ADDR_BLOCK_SHIFT);
 
-		for (uint64_t j = 0; leaf && j < WINDOW_BLOCK_MAX; j++)
-			pages += block_check(table, entry_own(&leaf->entry[j]),
-					     va + (j << ADDR_BLOCK_SHIFT));
+			pages += block_check(table, entry_own(entry_at(table, at)), at);
+		}
 	}
 	for (va = 0; (window = window_at(table, va)); va = window->is.va.v + window->is.len)
 		expected += window->is.len >> ADDR_PAGE_SHIFT;

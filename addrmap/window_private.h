@@ -22,6 +22,7 @@ struct window_control {
 	struct windows_by_va by_va; /* owned */
 	struct windows_by_import by_import;
 	struct window_sub *retired; /* owned: no entry points there, readers may still be inside */
+	bool open[WINDOW_LEAF_MAX]; /* leaves that are writable */
 };
 
 /* Sub-tables for the two ends of a range. */
@@ -38,7 +39,7 @@ int window_pages_prepare(struct window_table *table, farbus_va_t va, uint64_t le
 /* Makes the entries of the range those of the extent that holds it, or NONE (NULL). */
 void window_pages_store(struct window_table *table, farbus_va_t va, uint64_t len,
 			struct window_edges *edges, const struct window_extent *extent);
-/* Entries of all leaves and sub-tables; what is there is what the extents say. */
+/* Entries of all open leaves and sub-tables; what is there is what the extents say. */
 void window_pages_check(const struct window_table *table);
 void window_pages_fini(struct window_table *table);
 
