@@ -303,6 +303,8 @@ static void transport_event_run(struct farbus *farbus, const struct transport_ev
 		if (link)
 			link_flush(farbus, link);
 		break;
+	case TRANSPORT_COMPLETE: /* no backend yet has one-sided access */
+		break;
 	}
 }
 

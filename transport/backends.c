@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* backends.c -- the transports that were built, in order of preference */
-#include "transport/shm/shm.h"
 #include "transport/transport.h"
 
 #include <string.h>
 
+/* Declared here: the headers of two backends cannot be included together. */
+extern const struct transport_ops transport_shm, transport_verbs, transport_ofi, transport_ucx;
+
 const struct transport_ops *const transport_backends[] = {
 	&transport_shm,
+#ifdef FARBUS_HAVE_VERBS
+	&transport_verbs,
+#endif
+#ifdef FARBUS_HAVE_OFI
+	&transport_ofi,
+#endif
+#ifdef FARBUS_HAVE_UCX
+	&transport_ucx,
+#endif
 	NULL,
 };
 

@@ -162,7 +162,7 @@ static void send__every_length__arrives_as_sent(void **state)
 {
 	static const size_t lens[] = { 0,   1,	 2,   47,   48,	  49,	55,   56,   57,	  103,
 				       104, 105, 160, 4095, 4096, 4097, 8143, 8144, 8191, 8192 };
-	uint8_t out[TRANSPORT_MESSAGE_MAX];
+	uint8_t out[SHM_MESSAGE_MAX];
 	struct pair *pair = *state;
 	struct transport_event event;
 
@@ -181,7 +181,7 @@ static void send__every_length__arrives_as_sent(void **state)
 
 static void send__too_long__emsgsize_and_nothing_sent(void **state)
 {
-	static uint8_t out[TRANSPORT_MESSAGE_MAX + 1];
+	static uint8_t out[SHM_MESSAGE_MAX + 1];
 	struct pair *pair = *state;
 
 	assert_int_equal(ops->send(pair->to_b, out, sizeof(out), -1), -EMSGSIZE);
@@ -190,7 +190,7 @@ static void send__too_long__emsgsize_and_nothing_sent(void **state)
 
 static void send__random_traffic_both_ways__in_order_and_unchanged(void **state)
 {
-	uint8_t data[TRANSPORT_MESSAGE_MAX];
+	uint8_t data[SHM_MESSAGE_MAX];
 	struct pair *pair = *state;
 	struct transport_event event;
 	uint64_t seed = 7, sent = 0, got = 0;
@@ -224,7 +224,7 @@ static void send__random_traffic_both_ways__in_order_and_unchanged(void **state)
 
 static void send__ring_full__eagain_then_writable(void **state)
 {
-	static uint8_t out[TRANSPORT_MESSAGE_MAX];
+	static uint8_t out[SHM_MESSAGE_MAX];
 	struct pair *pair = *state;
 	struct transport_event event;
 	unsigned sent = 0, got = 0;
@@ -454,7 +454,7 @@ static void park__message_waiting__false(void **state)
 
 static void park__waiting_for_room__woken_by_the_first_credit(void **state)
 {
-	static uint8_t out[TRANSPORT_MESSAGE_MAX];
+	static uint8_t out[SHM_MESSAGE_MAX];
 	struct pair *pair = *state;
 	struct transport_event event;
 

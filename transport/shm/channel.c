@@ -71,7 +71,7 @@ int channel_send(struct channel *channel, const void *data, size_t len, uint32_t
 	struct channel_first first = { .head = { .len = (uint32_t)len, .serial = serial } };
 	uint64_t slots = slots_of(len);
 
-	if (len > TRANSPORT_MESSAGE_MAX)
+	if (len > SHM_MESSAGE_MAX)
 		return -EMSGSIZE;
 	if (!ring_room(&channel->out, slots))
 		return channel->out.broken ? -EPROTO : -EAGAIN;
@@ -108,7 +108,7 @@ int channel_receive(struct channel *channel, void *data, uint32_t *ret_serial, b
 	if (!ring_ready(&channel->in, 0))
 		return channel->in.broken ? -EPROTO : -EAGAIN;
 	ring_take(&channel->in, 0, &first);
-	if (first.head.len > TRANSPORT_MESSAGE_MAX) {
+	if (first.head.len > SHM_MESSAGE_MAX) {
 		channel->in.broken = true;
 		return -EPROTO;
 	}

@@ -22,10 +22,11 @@
 #include "transport/shm/ring.h"
 #include "transport/transport.h"
 
+#define SHM_MESSAGE_MAX 8192
 #define CHANNEL_SLOTS 1024 /* of each direction */
 #define CHANNEL_HEAD_DATA (RING_PAYLOAD - 8)
 #define CHANNEL_MESSAGE_SLOTS_MAX \
-	(1 + (TRANSPORT_MESSAGE_MAX - CHANNEL_HEAD_DATA + RING_PAYLOAD - 1) / RING_PAYLOAD)
+	(1 + (SHM_MESSAGE_MAX - CHANNEL_HEAD_DATA + RING_PAYLOAD - 1) / RING_PAYLOAD)
 
 _Static_assert(CHANNEL_SLOTS - RING_CREDIT >= CHANNEL_MESSAGE_SLOTS_MAX,
 	       "an idle ring takes the longest message, whatever credit is not yet published");
@@ -65,7 +66,7 @@ void channel_init(struct channel *channel, void *memory, unsigned self);
  */
 int channel_send(struct channel *channel, const void *data, size_t len, uint32_t serial,
 		 bool *ret_bell);
-/* data: TRANSPORT_MESSAGE_MAX bytes. Returns the length. Errors: -EAGAIN nothing, -EPROTO. */
+/* data: SHM_MESSAGE_MAX bytes. Returns the length. Errors: -EAGAIN nothing, -EPROTO. */
 int channel_receive(struct channel *channel, void *data, uint32_t *ret_serial, bool *ret_bell);
 
 /* 1: room for a message of len bytes; 0: none; -EPROTO. */

@@ -468,9 +468,9 @@ int link_send(struct transport_link *link, const void *data, size_t len, int fd)
 	bool bell = false;
 	int err;
 
-	if (len > TRANSPORT_MESSAGE_MAX)
+	if (len > SHM_MESSAGE_MAX)
 		return error_set(-EMSGSIZE, "message of %zu bytes: at most %d", len,
-				 TRANSPORT_MESSAGE_MAX);
+				 SHM_MESSAGE_MAX);
 	if (link->hup || link->state >= LINK_FAILED)
 		return -EHOSTDOWN;
 	if (link->state != LINK_OPEN)

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -115,8 +116,14 @@ static int shm_open_(const char *locator, struct transport **ret_transport)
 		shm_close(transport);
 		return err;
 	}
+	snprintf(transport->locator, sizeof(transport->locator), "%s", locator);
 	*ret_transport = transport;
 	return 0;
+}
+
+static void shm_locator(const struct transport *transport, char ret_locator[TRANSPORT_LOCATOR_MAX])
+{
+	memcpy(ret_locator, transport->locator, TRANSPORT_LOCATOR_MAX);
 }
 
 static int shm_fd(struct transport *transport)
@@ -309,9 +316,12 @@ static void shm_link_close(struct transport_link *link)
 
 const struct transport_ops transport_shm = {
 	.name = "shm",
+	.message_max = SHM_MESSAGE_MAX,
+	.same_host = true,
 	.probe = shm_probe,
 	.open = shm_open_,
 	.close = shm_close,
+	.locator = shm_locator,
 	.fd = shm_fd,
 	.connect = link_connect,
 	.send = link_send,

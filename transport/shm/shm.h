@@ -71,7 +71,8 @@ struct transport {
 	uint64_t look_at;	      /* ns */
 	struct transport_link **link; /* owned */
 	unsigned link_count, link_size, cursor, half_open, gone;
-	uint8_t message[TRANSPORT_MESSAGE_MAX];
+	char locator[TRANSPORT_LOCATOR_MAX];
+	_Alignas(8) uint8_t message[SHM_MESSAGE_MAX];
 };
 
 /* ---- wire.c: the socket ---- */
