@@ -45,6 +45,67 @@ static int map_at(int fd, uint64_t off, size_t len, int prot, uint64_t va, uint8
 	return 0;
 }
 
+/* Whether an access to va would raise SIGBUS now. The kernel looks for us, without a signal. */
+static bool page_there(void *va)
+{
+	void *page = (void *)((uintptr_t)va & ~(uintptr_t)(ADDR_PAGE_SIZE - 1));
+
+	if (madvise(page, ADDR_PAGE_SIZE, MADV_POPULATE_WRITE) == 0)
+		return true;
+	/* EINVAL: the mapping is read-only. */
+	return errno == EINVAL && madvise(page, ADDR_PAGE_SIZE, MADV_POPULATE_READ) == 0;
+}
+
+/*
+ * Waits until the memory behind va is there again. While the home replaces it (we were told:
+ * SUSPENDED; or the message still waits for our service thread: READY) it will be; and it may be
+ * by now, if the handler came late. Own memory that is READY was cut off by somebody else.
+ */
+static bool fault_wait(struct farbus_region *region, void *va)
+{
+	struct timespec pause = { .tv_nsec = 200000 };
+	uint64_t until = clock_now_ns() + region->farbus->timeout_ns;
+
+	while (clock_now_ns() < until) {
+		uint32_t count = atomic_load_explicit(&region->remap_count, memory_order_acquire);
+		int state = atomic_load_explicit(&region->state, memory_order_acquire);
+
+		if (page_there(va))
+			return true;
+		if (state == REGION_DEAD)
+			return false;
+		/* Same count: no replacement began and ended between the looks. */
+		if (region->own && state == REGION_READY &&
+		    count == atomic_load_explicit(&region->remap_count, memory_order_acquire) &&
+		    atomic_load_explicit(&region->state, memory_order_acquire) == REGION_READY)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+/* SIGBUS in a mapping: its memory was taken away. */
+bool region_fault(void *arg, void *va)
+{
+	return fault_wait(arg, va);
+}
+
+/*
+ * SIGBUS in the control page, where a waiter or signaller of a revoked region may still be: it is
+ * about to learn that, and must not die of it. A page of its own takes the place.
+ */
+static bool lane_fault(void *arg, void *va)
+{
+	struct farbus_region *region = arg;
+
+	if (fault_wait(region, va))
+		return true;
+	if (atomic_load_explicit(&region->state, memory_order_acquire) != REGION_DEAD)
+		return false;
+	return mmap(region->lane, ADDR_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
 static int control_map(struct farbus_region *region)
 {
 	uint8_t *map = NULL;
@@ -57,7 +118,7 @@ static int control_map(struct farbus_region *region)
 	if (err < 0)
 		return err;
 	region->lane = (struct signal_lane *)(void *)map;
-	return process_fault_register(map, ADDR_PAGE_SIZE, region_fault, region);
+	return process_fault_register(map, ADDR_PAGE_SIZE, lane_fault, region);
 }
 
 /* Maps the region's range of fd and its control page; sets head.base. */
@@ -95,34 +156,6 @@ void region_unmap_memory(struct farbus_region *region)
 		region->map = NULL;
 	}
 	region->head.base = NULL;
-}
-
-/*
- * SIGBUS in a mapping: its memory was taken away. While the home replaces it (we were told:
- * SUSPENDED; or the message still waits for our service thread: READY), wait and try again.
- */
-bool region_fault(void *arg, void *va)
-{
-	struct farbus_region *region = arg;
-	uint32_t seen = atomic_load_explicit(&region->remap_count, memory_order_acquire);
-	struct timespec pause = { .tv_nsec = 200000 };
-	uint64_t until = clock_now_ns() + region->farbus->timeout_ns;
-
-	(void)va;
-	if (region->own &&
-	    atomic_load_explicit(&region->state, memory_order_acquire) == REGION_READY)
-		return false;
-	while (clock_now_ns() < until) {
-		int state = atomic_load_explicit(&region->state, memory_order_acquire);
-
-		if (state == REGION_DEAD)
-			return false;
-		if (state == REGION_READY &&
-		    atomic_load_explicit(&region->remap_count, memory_order_acquire) != seen)
-			return true;
-		nanosleep(&pause, NULL);
-	}
-	return false;
 }
 
 static int own_register(struct farbus *farbus, struct farbus_region *region) REQUIRES(&farbus->lock)
