@@ -216,6 +216,8 @@ int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len
 int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,
 		  size_t width, uint64_t operand, uint64_t compare, bool signal, uint64_t *ret_old);
 int served_flush(struct farbus_region *region, int timeout_ms);
+/* Until no put of any thread is under way: each ends at its deadline at the latest. */
+void served_drain_locked(struct farbus_region *region);
 
 /* ---- rma.c ---- */
 /* On memory that is known to be there. */

@@ -490,6 +490,7 @@ static int release_locked(struct farbus *farbus, struct farbus_region *region)
 	err = region_close_locked(region, farbus->timeout_ns);
 	if (err < 0)
 		return err;
+	served_drain_locked(region);
 	window_drop_locked(region);
 	if (region->own) {
 		same_va_give(region);
@@ -513,8 +514,6 @@ int farbus_region_release(struct farbus_region *region)
 	if (err < 0)
 		return err;
 	farbus = region->farbus;
-	if (region->served)
-		served_flush(region, FARBUS_TIMEOUT_DEFAULT);
 	lock_acquire(&farbus->lock);
 	err = release_locked(farbus, region);
 	lock_release(&farbus->lock);

@@ -210,6 +210,17 @@ static int flush_wait_locked(struct farbus_region *region, struct served_thread 
 	return 0;
 }
 
+void served_drain_locked(struct farbus_region *region)
+{
+	lock_held(&region->farbus->lock);
+	while (atomic_load_explicit(&region->served_pending, memory_order_acquire)) {
+		service_pump_locked(region->farbus);
+		if (atomic_load_explicit(&region->served_pending, memory_order_acquire) == 0)
+			return;
+		pthread_cond_wait(&region->served_room, &region->farbus->lock.mutex);
+	}
+}
+
 int served_flush(struct farbus_region *region, int timeout_ms)
 {
 	const void *slot = process_slot_self();
