@@ -223,12 +223,17 @@ static void output_run(struct farbus *farbus, struct core_output *output) REQUIR
 	}
 }
 
-static void outputs_run(struct farbus *farbus) REQUIRES(&farbus->lock)
+/* Whether there was anything. */
+static bool outputs_run(struct farbus *farbus) REQUIRES(&farbus->lock)
 {
 	struct core_output output;
+	bool any = false;
 
-	while (core_output(farbus->core, &output))
+	while (core_output(farbus->core, &output)) {
 		output_run(farbus, &output);
+		any = true;
+	}
+	return any;
 }
 
 static void link_up(struct farbus *farbus, const struct transport_event *event)
@@ -327,9 +332,12 @@ static void links_give_up(struct farbus *farbus) REQUIRES(&farbus->lock)
 static void timer_run(struct farbus *farbus) REQUIRES(&farbus->lock)
 {
 	struct itimerspec when = { 0 };
-	uint64_t at = core_step(farbus->core, clock_now_ns());
+	uint64_t at;
 
-	outputs_run(farbus);
+	/* What an output asks for may have a deadline of its own: the core is asked again. */
+	do
+		at = core_step(farbus->core, clock_now_ns());
+	while (outputs_run(farbus));
 	if (at >= farbus->timer_at)
 		return;
 	farbus->timer_at = at;
