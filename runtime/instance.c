@@ -193,7 +193,7 @@ static int tables_open(struct farbus *farbus)
 	farbus->tombstone = memfd_create("farbus-gone", MFD_CLOEXEC);
 	farbus->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (farbus->tombstone < 0 || farbus->event_fd < 0)
-		return error_set(-errno, "no descriptor left (%s): raise ulimit -n",
+		return error_set(-EMFILE, "no descriptor left (%s): raise ulimit -n",
 				 strerror(errno));
 	return 0;
 }

@@ -416,8 +416,10 @@ static int epoll_add(struct farbus *farbus, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-	if (fd < 0 || epoll_ctl(farbus->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		return error_set(-errno, "cannot watch a descriptor (%s): raise ulimit -n",
+	if (epoll_ctl(farbus->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		return error_set(errno == ENOSPC ? -ENOSPC : -ENOMEM,
+				 "cannot watch a descriptor (%s): raise "
+				 "fs.epoll.max_user_watches",
 				 strerror(errno));
 	return 0;
 }
@@ -435,7 +437,7 @@ static int thread_start(struct farbus *farbus)
 	err = pthread_create(&farbus->service, NULL, service_main, farbus);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
-		return error_set(-err, "no service thread (%s): raise ulimit -u", strerror(err));
+		return error_set(-ENOMEM, "no service thread (%s): raise ulimit -u", strerror(err));
 	farbus->service_started = true;
 	pthread_setname_np(farbus->service, "farbus-service");
 	return 0;
@@ -450,7 +452,7 @@ int service_start(struct farbus *farbus)
 	farbus->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	farbus->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (farbus->epoll < 0 || farbus->wake < 0 || farbus->timer < 0)
-		return error_set(-errno, "no descriptor left (%s): raise ulimit -n",
+		return error_set(-EMFILE, "no descriptor left (%s): raise ulimit -n",
 				 strerror(errno));
 	err = info_open(farbus);
 	if (err == 0)
