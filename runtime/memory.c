@@ -307,7 +307,8 @@ static int same_va_take(struct farbus_region *region)
 	return err;
 }
 
-static void same_va_give(struct farbus_region *region)
+/* Only after its memory is unmapped: the next to take the range maps it at once. */
+static void same_va_give_locked(struct farbus_region *region)
 {
 	if (region->own && region->same_va)
 		sameva_release(region->farbus->sameva, (farbus_va_t){ region->same_va },
@@ -340,7 +341,10 @@ int farbus_region_alloc(struct farbus *farbus, size_t len, uint32_t flags,
 	if (err == 0)
 		err = own_open(farbus, region, ret_region);
 	if (err < 0) {
-		same_va_give(region);
+		region_unmap_memory(region);
+		lock_acquire(&farbus->lock);
+		same_va_give_locked(region);
+		lock_release(&farbus->lock);
 		region_free(region);
 	}
 	return err;
@@ -493,7 +497,8 @@ static int release_locked(struct farbus *farbus, struct farbus_region *region)
 	served_drain_locked(region);
 	window_drop_locked(region);
 	if (region->own) {
-		same_va_give(region);
+		region_unmap_memory(region);
+		same_va_give_locked(region);
 		import_remove(core_imports(farbus->core), region->import);
 	} else {
 		core_import_release(farbus->core, region->import, clock_now_ns());
