@@ -29,6 +29,9 @@ static int import_fd_check(const struct farbus_region *region)
 				 "the home's descriptor has %llu bytes, the grant ends "
 				 "past them",
 				 (unsigned long long)size);
+	if (region->page_size != ADDR_PAGE_SIZE && region->page_size != ADDR_BLOCK_SIZE)
+		return error_set(-EPROTO, "the home speaks of pages of %llu bytes",
+				 (unsigned long long)region->page_size);
 	if (region->control_off % ADDR_PAGE_SIZE)
 		return error_set(-EPROTO, "the home's control page is not page-aligned");
 	if (region->control_off && !addr_within(region->control_off, ADDR_PAGE_SIZE, size))
@@ -43,8 +46,7 @@ static int import_map(struct farbus_region *region, const struct core_output *ou
 	region->fd = output->fd;
 	region->mem_off = output->mem_off;
 	region->control_off = output->control_off;
-	region->page_size =
-		output->page_size >= ADDR_PAGE_SIZE ? output->page_size : ADDR_PAGE_SIZE;
+	region->page_size = output->page_size ? output->page_size : ADDR_PAGE_SIZE;
 	region->same_va = output->same_va;
 	if (region->same_va &&
 	    !sameva_valid(region->home_rank, (farbus_va_t){ region->same_va }, region->len))
