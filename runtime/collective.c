@@ -50,6 +50,8 @@ int farbus_lookup(struct farbus *farbus, const char *name, int timeout_ms,
 	err = name_check(name);
 	if (err < 0)
 		return err;
+	if (!ret_token)
+		return error_set(-EINVAL, "ret_token is NULL: nowhere to put the token");
 	lock_acquire(&farbus->lock);
 	err = core_lookup(farbus->core, name, instance_deadline(farbus, timeout_ms), clock_now_ns(),
 			  &id);

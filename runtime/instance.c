@@ -421,6 +421,8 @@ int farbus_self(struct farbus *farbus, struct farbus_self *ret_self)
 
 	if (err < 0)
 		return err;
+	if (!ret_self)
+		return error_set(-EINVAL, "ret_self is NULL: nowhere to put the answer");
 	*ret_self = farbus->self;
 	return 0;
 }

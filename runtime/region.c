@@ -271,6 +271,8 @@ int farbus_region_info(struct farbus_region *region, struct farbus_region_info *
 
 	if (err < 0)
 		return err;
+	if (!ret_info)
+		return error_set(-EINVAL, "ret_info is NULL: nowhere to put the answer");
 	lock_acquire(&region->farbus->lock);
 	service_pump_locked(region->farbus);
 	info.region = region->id;

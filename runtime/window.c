@@ -389,6 +389,8 @@ int farbus_where(struct farbus *farbus, const void *va, farbus_addr_t *ret_addr)
 
 	if (err < 0)
 		return err;
+	if (!ret_addr)
+		return error_set(-EINVAL, "ret_addr is NULL: nowhere to put the address");
 	if (!window_find(farbus, va, &hit))
 		return error_set(-ENOENT, "%p is in no window of this instance", va);
 	region = region_by_import(farbus, hit.import);
@@ -407,6 +409,8 @@ int farbus_addr_resolve(struct farbus *farbus, farbus_addr_t addr,
 
 	if (err < 0)
 		return err;
+	if (!ret_region || !ret_off)
+		return error_set(-EINVAL, "resolve needs room for the region and the offset");
 	lock_acquire(&farbus->lock);
 	err = import_find(core_imports(farbus->core), addr, &index);
 	if (err == 0)
