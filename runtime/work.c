@@ -199,8 +199,23 @@ static int work_force(struct farbus_region *region)
 	return err;
 }
 
+/* The old memory again, if the home died before it cut that off: its last state stays readable. */
+static void memory_keep(struct farbus_region *region)
+{
+	struct stat st;
+
+	if (region->fd < 0 || fstat(region->fd, &st) < 0 ||
+	    !addr_within(region->mem_off, region->len, (uint64_t)st.st_size))
+		return;
+	if (mapping_replace(region) < 0 || window_remap_locked(region) < 0)
+		log_error("region %llx: its last state cannot be mapped again",
+			  (unsigned long long)region->id);
+}
+
 static void work_lost(struct farbus_region *region, int status)
 {
+	if (atomic_load_explicit(&region->state, memory_order_acquire) == REGION_SUSPENDED)
+		memory_keep(region);
 	region_kill(region, status < 0 ? status : -EHOSTDOWN);
 	/* Nobody needs to be waited for: the memory stays until the handle is released. */
 	region_close_locked(region, 0);
