@@ -256,10 +256,12 @@ static int map_locked(struct farbus_region *region, struct window_extent *extent
 		      uint32_t flags, void **ret_va)
 {
 	void *va = NULL;
-	int err;
+	int err, state = atomic_load_explicit(&region->state, memory_order_acquire);
 
-	if (atomic_load_explicit(&region->state, memory_order_acquire) != REGION_READY)
-		return error_set(-EAGAIN, "the region is changing: try again");
+	if (state == REGION_DEAD)
+		return region_refusal(region, extent->off, 1, FARBUS_R, "map");
+	if (state == REGION_SUSPENDED)
+		return -EAGAIN;
 	err = window_memory(region, extent->off, extent->len, prot, flags, &va);
 	if (err < 0)
 		return err;
@@ -297,9 +299,14 @@ int farbus_map(struct farbus_region *region, uint64_t off, size_t len, int prot,
 	extent.import = region->import;
 	extent.rights = region->rights & (FARBUS_R | (prot & PROT_WRITE ? FARBUS_W | FARBUS_A : 0));
 	extent.flags = WINDOW_MADE | (flags & FARBUS_MAP_FENCE ? WINDOW_FENCE : 0) | (uint32_t)prot;
-	lock_acquire(&region->farbus->lock);
-	err = map_locked(region, &extent, prot, flags, ret_va);
-	lock_release(&region->farbus->lock);
+	do {
+		err = map_check(region, off, len, prot, flags); /* waits while it is suspended */
+		if (err < 0)
+			return err;
+		lock_acquire(&region->farbus->lock);
+		err = map_locked(region, &extent, prot, flags, ret_va);
+		lock_release(&region->farbus->lock);
+	} while (err == -EAGAIN);
 	if (err == 0)
 		counter_add(COUNTER_map_made, 1);
 	return err;
