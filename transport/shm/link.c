@@ -125,6 +125,7 @@ static int link_open(struct transport_link *link, void *memory, unsigned side)
 
 	link->memory = memory;
 	channel_init(&link->channel, memory, side);
+	channel_arm(&link->channel, CHANNEL_ARMED_MESSAGE);
 	err = watch_add(transport, link->bell_self, EPOLLIN, link, WATCH_BELL);
 	if (err < 0)
 		return err;
@@ -188,6 +189,11 @@ static int connect_start(struct transport_link *link, const char *locator)
 	if (err < 0)
 		return err;
 	channel_init(&link->channel, link->memory, 0);
+	/*
+	 * From its birth on, whoever opens it: the thread that sleeps on shm_fd() may have armed
+	 * before there was this link, and another one polls.
+	 */
+	channel_arm(&link->channel, CHANNEL_ARMED_MESSAGE);
 	err = hello_send(link, memory_fd);
 	close(memory_fd);
 	if (err < 0)
@@ -409,6 +415,15 @@ static void bell_ring(const struct transport_link *link)
 		;
 }
 
+/* Wakes our own sleeper: there is room already, and only poll() says so. */
+static void bell_self_ring(const struct transport_link *link)
+{
+	uint64_t one = 1;
+
+	while (write(link->bell_self, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 static bool fd_room(struct transport_link *link)
 {
 	unsigned done = 0;
@@ -436,6 +451,13 @@ static int put_off(struct transport_link *link, size_t len, bool fd)
 	link->want = true;
 	link->want_len = len;
 	link->want_fd = fd;
+	if (link->state != LINK_OPEN)
+		return -EAGAIN;
+	/* Likewise: whoever sleeps has to learn of room, and what came before we armed is seen now. */
+	channel_arm(&link->channel, CHANNEL_ARMED_MESSAGE | CHANNEL_ARMED_ROOM);
+	channel_fence();
+	if (link_writable(link))
+		bell_self_ring(link);
 	return -EAGAIN;
 }
 
