@@ -346,13 +346,30 @@ static void timer_run(struct farbus *farbus) REQUIRES(&farbus->lock)
 	timerfd_settime(farbus->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+static void drain_fd(int fd)
+{
+	uint64_t count;
+
+	while (read(fd, &count, sizeof(count)) > 0)
+		;
+}
+
+static void service_wake(struct farbus *farbus)
+{
+	uint64_t one = 1;
+
+	while (write(farbus->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
 void service_pump_locked(struct farbus *farbus)
 {
 	struct transport_event event;
+	int round = 0;
 
 	core_wall_set(farbus->core, clock_wall_ns() / NS_PER_S);
 	outputs_run(farbus);
-	for (int i = 0; i < PUMP_ROUND_MAX; i++) {
+	for (; round < PUMP_ROUND_MAX; round++) {
 		memset(&event, 0, sizeof(event));
 		event.fd = -1;
 		if (farbus->ops->poll(farbus->transport, &event) < 0)
@@ -360,17 +377,12 @@ void service_pump_locked(struct farbus *farbus)
 		transport_event_run(farbus, &event);
 		outputs_run(farbus);
 	}
+	/* There may be more, and a thread of the application may have other things to do. */
+	if (round == PUMP_ROUND_MAX)
+		service_wake(farbus);
 	links_give_up(farbus);
 	outputs_run(farbus);
 	timer_run(farbus);
-}
-
-static void drain_fd(int fd)
-{
-	uint64_t count;
-
-	while (read(fd, &count, sizeof(count)) > 0)
-		;
 }
 
 /* False: something came in while we were about to sleep. */
@@ -477,12 +489,9 @@ static void close_fd(int *fd)
 
 void service_stop(struct farbus *farbus)
 {
-	uint64_t one = 1;
-
 	if (farbus->service_started) {
 		atomic_store_explicit(&farbus->stop, true, memory_order_release);
-		while (write(farbus->wake, &one, sizeof(one)) < 0 && errno == EINTR)
-			;
+		service_wake(farbus);
 		pthread_join(farbus->service, NULL);
 		farbus->service_started = false;
 	}
