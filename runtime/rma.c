@@ -132,7 +132,7 @@ int farbus_put(struct farbus_region *region, uint64_t off, const void *src, size
 	struct process_slot *slot = (struct process_slot *)(void *)farbus_guard_slot;
 	int err;
 
-	if (__builtin_expect(slot && region && src && len <= RMA_PIECE_MAX, 1) &&
+	if (__builtin_expect(slot && region && src && len - 1 < RMA_PIECE_MAX, 1) &&
 	    __builtin_expect(put_piece(slot, &region->head, off, src, len), 1)) {
 		count(slot, PROCESS_PUT_OPS, 1);
 		count(slot, PROCESS_PUT_BYTES, len);
@@ -183,7 +183,7 @@ int farbus_get(struct farbus_region *region, uint64_t off, void *dst, size_t len
 	struct process_slot *slot = (struct process_slot *)(void *)farbus_guard_slot;
 	int err;
 
-	if (__builtin_expect(slot && region && dst && len <= RMA_PIECE_MAX, 1) &&
+	if (__builtin_expect(slot && region && dst && len - 1 < RMA_PIECE_MAX, 1) &&
 	    __builtin_expect(get_piece(slot, &region->head, off, dst, len), 1)) {
 		count(slot, PROCESS_GET_OPS, 1);
 		count(slot, PROCESS_GET_BYTES, len);
