@@ -50,6 +50,7 @@ static int signal_store(struct farbus_region *region, uint64_t off, uint64_t val
 int farbus_signal(struct farbus_region *region, uint64_t off, uint64_t value,
 		  enum farbus_atomic_op op)
 {
+	uint32_t rights = FARBUS_R | FARBUS_W | (op == FARBUS_ADD ? FARBUS_A : 0);
 	int err;
 
 	if (op != FARBUS_ADD && op != FARBUS_SWAP)
@@ -60,7 +61,7 @@ int farbus_signal(struct farbus_region *region, uint64_t off, uint64_t value,
 	if (!region)
 		return error_set(-EINVAL, "the region is NULL");
 	if (region->served) {
-		err = region_refusal(region, off, 8, FARBUS_R | FARBUS_W, "signal");
+		err = region_refusal(region, off, 8, rights, "signal");
 		return err < 0 ? err : served_atomic(region, off, op, 8, value, 0, true, NULL);
 	}
 	if (op == FARBUS_SWAP)

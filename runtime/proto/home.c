@@ -405,7 +405,8 @@ static uint32_t access_rights(const struct message_access *message)
 {
 	if (message->head.kind == MESSAGE_GET)
 		return FARBUS_R;
-	if (message->head.kind == MESSAGE_PUT || message->signal)
+	if (message->head.kind == MESSAGE_PUT ||
+	    (message->signal && message->op == FARBUS_SWAP)) /* a put that wakes */
 		return FARBUS_R | FARBUS_W;
 	return FARBUS_R | FARBUS_W | FARBUS_A;
 }
