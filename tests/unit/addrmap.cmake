@@ -3,6 +3,7 @@
 foreach(name IN ITEMS window export import token)
 	farbus_test(addrmap_${name}_test SOURCES addrmap_${name}_test.c addrmap_common.c)
 endforeach()
+farbus_test(addrmap_window_threads SOURCES addrmap_window_threads.c)
 foreach(name IN ITEMS window export)
 	farbus_test(addrmap_${name}_property SOURCES addrmap_${name}_property.c
 		addrmap_model_${name}.c addrmap_model.c)
