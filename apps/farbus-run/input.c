@@ -169,6 +169,13 @@ void input_run(struct input *input, bool ready)
 	source_arm(input, fed && input->reading > 0 && !input->paused);
 }
 
+void input_reader_event(struct input *input, uint32_t rank, uint32_t events)
+{
+	if (events & (EPOLLERR | EPOLLHUP))
+		input_reader_drop(input, rank);
+	input_run(input, false);
+}
+
 void input_resume(struct input *input)
 {
 	input->paused = false;

@@ -41,6 +41,8 @@ int input_reader_add(struct input *input, uint32_t rank, int fd);
 void input_reader_drop(struct input *input, uint32_t rank);
 /* Moves what can be moved, arms what it waits for. ready: the source was reported readable. */
 void input_run(struct input *input, bool ready);
+/* A reader has room, or (EPOLLERR) has closed its end: that would be reported for ever. */
+void input_reader_event(struct input *input, uint32_t rank, uint32_t events);
 /* After SIGCONT: the terminal may be ours again. */
 void input_resume(struct input *input);
 

@@ -288,11 +288,11 @@ static void sink_run(struct job *job, int which)
 		wanted && watch(job, which + 1, EPOLLOUT, JOB_TAG(JOB_SINK, (uint32_t)which)) == 0;
 }
 
-static void on_event(struct job *job, uint64_t tag)
+static void on_event(struct job *job, const struct epoll_event *event)
 {
-	uint32_t rank = (uint32_t)tag;
+	uint32_t rank = (uint32_t)event->data.u64;
 
-	switch ((enum job_source)(tag >> 32)) {
+	switch ((enum job_source)(event->data.u64 >> 32)) {
 	case JOB_SIGNAL:
 		job_on_signals(job);
 		return;
@@ -309,7 +309,7 @@ static void on_event(struct job *job, uint64_t tag)
 		input_run(&job->input, true);
 		return;
 	case JOB_READER:
-		input_run(&job->input, false);
+		input_reader_event(&job->input, rank, event->events);
 		return;
 	case JOB_SINK:
 		return; /* sink_run() follows every round */
@@ -364,7 +364,7 @@ static void loop(struct job *job)
 			return;
 		n = epoll_wait(job->epoll, event, EVENT_MAX, wait_ms(until));
 		for (int i = 0; i < n; i++)
-			on_event(job, event[i].data.u64);
+			on_event(job, &event[i]);
 	}
 }
 

@@ -2,11 +2,12 @@
 /*
  * kvs.c -- the bounded table of keys and values that ranks exchange
  *
- * Open addressing with linear steps; nothing is ever taken out.
+ * Open addressing with linear steps; nothing is ever taken out. The table doubles when half full.
  *
  * Invariants:
- *   1. used <= KVS_ENTRY_MAX < SLOT_COUNT, so that every search ends at a free slot
+ *   1. size is a power of two, used <= size / 2, so that every search ends at a free slot
  *   2. an entry lies between its hash slot and the next free one
+ *   3. used <= KVS_ENTRY_MAX
  */
 #include "apps/farbus-run/kvs.h"
 
@@ -16,16 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_COUNT (2 * KVS_ENTRY_MAX)
-_Static_assert((SLOT_COUNT & (SLOT_COUNT - 1)) == 0, "a mask finds the slot");
+#define SIZE_FIRST 64
 
 struct entry {
 	char *key, *value; /* owned; NULL: free slot */
 };
 
 struct kvs {
-	size_t used;
-	struct entry entry[SLOT_COUNT]; /* untouched pages cost nothing */
+	size_t used, size;
+	struct entry *entry; /* owned, size of them */
 };
 
 int kvs_new(struct kvs **ret_kvs)
@@ -34,6 +34,12 @@ int kvs_new(struct kvs **ret_kvs)
 
 	if (!kvs)
 		return -ENOMEM;
+	kvs->size = SIZE_FIRST;
+	kvs->entry = alloc_array(kvs->size, sizeof(*kvs->entry));
+	if (!kvs->entry) {
+		free(kvs);
+		return -ENOMEM;
+	}
 	*ret_kvs = kvs;
 	return 0;
 }
@@ -42,53 +48,81 @@ void kvs_free(struct kvs *kvs)
 {
 	if (!kvs)
 		return;
-	for (size_t i = 0; i < SLOT_COUNT && kvs->used > 0; i++) {
-		if (!kvs->entry[i].key)
-			continue;
+	for (size_t i = 0; i < kvs->size; i++) {
 		free(kvs->entry[i].key);
 		free(kvs->entry[i].value);
-		kvs->used--;
 	}
+	free(kvs->entry);
 	free(kvs);
 }
 
 /* FNV-1a. Ranks are of one user and one job: they can only slow down themselves. */
-static size_t slot_first(const char *key)
+static size_t slot_first(const struct kvs *kvs, const char *key)
 {
 	uint64_t hash = 0xcbf29ce484222325;
 
 	for (; *key; key++)
 		hash = (hash ^ (unsigned char)*key) * 0x100000001b3;
-	return hash & (SLOT_COUNT - 1);
+	return hash & (kvs->size - 1);
 }
 
 /* The key's slot, or the free one where it would go. */
-static size_t slot_find(const struct kvs *kvs, const char *key)
+static struct entry *slot_find(const struct kvs *kvs, const char *key)
 {
-	size_t at = slot_first(key);
+	size_t at = slot_first(kvs, key);
 
 	while (kvs->entry[at].key && strcmp(kvs->entry[at].key, key) != 0)
-		at = (at + 1) & (SLOT_COUNT - 1);
-	return at;
+		at = (at + 1) & (kvs->size - 1);
+	return &kvs->entry[at];
+}
+
+static int grow(struct kvs *kvs)
+{
+	struct kvs more = { .used = kvs->used, .size = kvs->size * 2 };
+
+	more.entry = alloc_array(more.size, sizeof(*more.entry));
+	if (!more.entry)
+		return -ENOMEM;
+	for (size_t i = 0; i < kvs->size; i++) {
+		if (kvs->entry[i].key)
+			*slot_find(&more, kvs->entry[i].key) = kvs->entry[i];
+	}
+	free(kvs->entry);
+	*kvs = more;
+	return 0;
+}
+
+/* A free slot for a new key. */
+static int slot_add(struct kvs *kvs, const char *key, struct entry **ret_entry)
+{
+	struct entry *entry;
+
+	if (kvs->used == KVS_ENTRY_MAX)
+		return -ENOSPC;
+	if (kvs->used == kvs->size / 2 && grow(kvs) < 0)
+		return -ENOMEM;
+	entry = slot_find(kvs, key);
+	entry->key = alloc_text(key);
+	if (!entry->key)
+		return -ENOMEM;
+	kvs->used++;
+	*ret_entry = entry;
+	return 0;
 }
 
 int kvs_put(struct kvs *kvs, const char *key, const char *value)
 {
-	struct entry *entry = &kvs->entry[slot_find(kvs, key)];
-	char *copy;
+	struct entry *entry = slot_find(kvs, key);
+	char *copy = alloc_text(value);
+	int err = 0;
 
-	if (!entry->key && kvs->used == KVS_ENTRY_MAX)
-		return -ENOSPC;
-	copy = alloc_text(value);
 	if (!copy)
 		return -ENOMEM;
-	if (!entry->key) {
-		entry->key = alloc_text(key);
-		if (!entry->key) {
-			free(copy);
-			return -ENOMEM;
-		}
-		kvs->used++;
+	if (!entry->key)
+		err = slot_add(kvs, key, &entry);
+	if (err < 0) {
+		free(copy);
+		return err;
 	}
 	free(entry->value);
 	entry->value = copy;
@@ -97,5 +131,5 @@ int kvs_put(struct kvs *kvs, const char *key, const char *value)
 
 const char *kvs_get(const struct kvs *kvs, const char *key)
 {
-	return kvs->entry[slot_find(kvs, key)].value;
+	return slot_find(kvs, key)->value;
 }

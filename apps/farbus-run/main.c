@@ -126,6 +126,15 @@ static int run(struct job_conf *conf)
 	return code;
 }
 
+/* What was printed has to arrive, else the exit code says so. */
+static int printed_check(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	dprintf(2, "farbus-run: cannot write to stdout: %s\n", strerror(errno));
+	return RUN_EXIT_LAUNCHER;
+}
+
 int main(int argc, char **argv)
 {
 	struct child_origin origin;
@@ -137,7 +146,7 @@ int main(int argc, char **argv)
 	if (err == 0)
 		err = options_parse(argc, argv, &options);
 	if (err > 0)
-		return fflush(stdout) == 0 ? 0 : RUN_EXIT_LAUNCHER;
+		return printed_check(0);
 	if (err == 0)
 		err = bind_new(options.bind, options.size, &bind);
 	if (err < 0) {
@@ -158,5 +167,5 @@ int main(int argc, char **argv)
 		code = run(&conf);
 	}
 	bind_free(bind);
-	return fflush(stdout) == 0 ? code : RUN_EXIT_LAUNCHER;
+	return printed_check(code);
 }

@@ -61,6 +61,8 @@ int single_put(struct single *single, const char *key, const void *value, size_t
 	if (!key[0] || strlen(key) >= BOOT_KEY_MAX)
 		return error_set(-EINVAL, "a key of %zu characters: give 1 to %d", strlen(key),
 				 BOOT_KEY_MAX - 1);
+	if (strpbrk(key, " =\t\r\n")) /* what works alone has to work with a launcher, too */
+		return error_set(-EINVAL, "the key %.64s has a blank or '=' in it", key);
 	if (len > BOOT_VALUE_MAX)
 		return error_set(-EMSGSIZE, "a blob of %zu bytes: give up to %d", len,
 				 BOOT_VALUE_MAX);
