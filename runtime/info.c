@@ -102,7 +102,7 @@ static void import_print(const struct farbus_region *region, const char *comma, 
 		region->home_rank, region->home_instance, region->served ? "served" : "mapped",
 		region->served ? "the grant or the home does not allow a mapping" :
 				 "same host, same user, mappable grant",
-		one, one, one, region->farbus->ops->name, farbus_strerror(status));
+		one, one, one, region_transport(region), farbus_strerror(status));
 }
 
 static void imports_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lock)
@@ -157,23 +157,37 @@ static void links_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lock
 		if (rank == UINT32_MAX)
 			continue;
 		fprintf(out, "%s{\"rank\":%u,\"transport\":\"%s\",\"why\":\"%s\",\"queued\":%zu}",
-			comma, rank, farbus->ops->name,
-			strcmp(farbus->config.transport, "auto") == 0 ? "same host" :
-									"FARBUS_TRANSPORT",
+			comma, rank, farbus->links[i].backend->ops->name,
+			strcmp(farbus->config.transport, "auto") != 0 ? "FARBUS_TRANSPORT" :
+			farbus->links[i].backend->ops->same_host      ? "same host" :
+									"another host",
 			farbus->links[i].queued);
 		comma = ",";
 	}
 	fprintf(out, "]");
 }
 
+static void backends_print(struct farbus *farbus, FILE *out)
+{
+	const char *comma = "";
+
+	fprintf(out, "\"transports\":[");
+	for (unsigned i = 0; i < farbus->backend_count; i++) {
+		fprintf(out, "%s{\"name\":\"%s\",\"locator\":\"%s\"}", comma,
+			farbus->backend[i].ops->name, farbus->backend[i].locator);
+		comma = ",";
+	}
+	fprintf(out, "],");
+}
+
 static void document_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lock)
 {
 	fprintf(out,
 		"{\"pid\":%d,\"rank\":%u,\"size\":%u,\"instance\":%u,\"incarnation\":%u,"
-		"\"job\":\"%016llx\",\"version\":\"%s\",\"transport\":\"%s\",",
+		"\"job\":\"%016llx\",\"version\":\"%s\",",
 		(int)getpid(), farbus->self.rank, farbus->self.size, farbus->self.instance,
-		farbus->self.incarnation, (unsigned long long)farbus->self.job, farbus_version(),
-		farbus->ops->name);
+		farbus->self.incarnation, (unsigned long long)farbus->self.job, farbus_version());
+	backends_print(farbus, out);
 	regions_print(farbus, out);
 	imports_print(farbus, out);
 	windows_print(farbus, out);

@@ -74,8 +74,8 @@ static int conf_check(const struct farbus_conf *conf)
 }
 
 /* conf.job names the job: everything is derived from it, nobody is asked. */
-static void boot_static(struct farbus *farbus, const struct farbus_conf *conf,
-			struct boot_job *ret_job)
+static int boot_static(struct farbus *farbus, const struct farbus_conf *conf,
+		       struct boot_job *ret_job)
 {
 	uint8_t proof[MAC_PROOF_SIZE];
 
@@ -84,13 +84,33 @@ static void boot_static(struct farbus *farbus, const struct farbus_conf *conf,
 	memcpy(&ret_job->job, proof, sizeof(ret_job->job));
 	farbus->self.rank = farbus->self.local_rank = conf->rank;
 	farbus->self.size = farbus->self.local_size = conf->size;
+	farbus->one_host = true;
+	if (!backend_wants_shm(farbus))
+		return error_set(-EINVAL,
+				 "FARBUS_TRANSPORT=%s with conf.job: without a launcher the ranks "
+				 "find each other through shm only; add it, or give FARBUS_JOIN",
+				 farbus->config.transport);
+	return backends_open_network(farbus);
+}
+
+/* Ranks of other hosts find us by our card. */
+static int card_put(struct farbus *farbus)
+{
+	char card[BOOT_VALUE_MAX], key[BOOT_KEY_MAX];
+
+	if (farbus->one_host)
+		return 0;
+	snprintf(key, sizeof(key), CARD_KEY "%u", farbus->self.rank);
+	return boot_put(farbus->boot, key, card, card_make(farbus, card, sizeof(card)));
 }
 
 static int boot_exchange(struct farbus *farbus, struct boot_job *ret_job)
 {
 	size_t len = 0;
-	int err;
+	int err = card_put(farbus);
 
+	if (err < 0)
+		return err;
 	if (farbus->self.rank == 0) {
 		mac_random(&ret_job->job, sizeof(ret_job->job));
 		mac_random(ret_job->secret, sizeof(ret_job->secret));
@@ -127,7 +147,11 @@ static int boot_launcher(struct farbus *farbus, struct boot_job *ret_job)
 	farbus->self.size = info.size;
 	farbus->self.local_rank = info.local_rank;
 	farbus->self.local_size = info.local_size;
-	return boot_exchange(farbus, ret_job);
+	farbus->one_host = info.local_size == info.size && !farbus->config.node[0] &&
+			   (strcmp(farbus->config.transport, "auto") == 0 ||
+			    strcmp(farbus->config.transport, "shm") == 0);
+	err = backends_open_network(farbus);
+	return err < 0 ? err : boot_exchange(farbus, ret_job);
 }
 
 static int core_open(struct farbus *farbus, const struct boot_job *job)
@@ -151,29 +175,6 @@ static int core_open(struct farbus *farbus, const struct boot_job *job)
 	farbus->self.instance = conf.instance;
 	farbus->self.incarnation = conf.incarnation;
 	return core_new(&conf, &farbus->core);
-}
-
-static int transport_choose(struct farbus *farbus)
-{
-	const char *name = farbus->config.transport;
-	char locator[TRANSPORT_LOCATOR_MAX];
-	int err;
-
-	farbus->ops = strcmp(name, "auto") == 0 ? transport_backends[0] : transport_find(name);
-	if (!farbus->ops)
-		return error_set(-EINVAL,
-				 "FARBUS_TRANSPORT=%s: this build has shm; farbus-info "
-				 "lists them",
-				 name);
-	snprintf(locator, sizeof(locator), "farbus.%016llx.%u",
-		 (unsigned long long)farbus->self.job, farbus->self.rank);
-	err = farbus->ops->open(locator, &farbus->transport);
-	if (err == -EEXIST)
-		return error_set(-EEXIST,
-				 "rank %u of this job is open already: one instance per "
-				 "rank; start the second under its own launcher or rank",
-				 farbus->self.rank);
-	return err;
 }
 
 static int tables_open(struct farbus *farbus)
@@ -231,8 +232,7 @@ static void instance_free(struct farbus *farbus)
 	requests_drop(farbus);
 	for (size_t i = 0; i < sizeof(farbus->by_import) / sizeof(farbus->by_import[0]); i++)
 		free(farbus->by_import[i]);
-	if (farbus->transport)
-		farbus->ops->close(farbus->transport);
+	backends_close(farbus);
 	core_free(farbus->core);
 	window_table_free(farbus->windows);
 	sameva_free(farbus->sameva);
@@ -261,6 +261,7 @@ static int instance_new(struct farbus **ret_farbus)
 	cond_init_monotonic(&farbus->event_cond);
 	farbus->tombstone = farbus->event_fd = -1;
 	farbus->epoll = farbus->wake = farbus->timer = farbus->info = -1;
+	farbus->net = farbus->lead_wake = -1;
 	LIST_INIT(&farbus->regions);
 	*ret_farbus = farbus;
 	return 0;
@@ -301,8 +302,7 @@ static int instance_join(struct farbus *farbus, const struct farbus_conf *conf)
 
 	memset(&job, 0, sizeof(job));
 	if (conf->job) {
-		boot_static(farbus, conf, &job);
-		err = 0;
+		err = boot_static(farbus, conf, &job);
 	} else {
 		err = boot_launcher(farbus, &job);
 	}
@@ -316,7 +316,7 @@ static int instance_join(struct farbus *farbus, const struct farbus_conf *conf)
 	if (err < 0)
 		return err;
 	process_instance_add(farbus->self.instance, farbus->self.rank, farbus->self.job);
-	err = transport_choose(farbus);
+	err = backends_open_host(farbus);
 	if (err < 0)
 		return err;
 	err = tables_open(farbus);

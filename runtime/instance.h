@@ -29,7 +29,9 @@
 #include <sys/queue.h>
 
 #define INSTANCE_EVENT_MAX 1024 /* pending events; more are counted and reported as overflow */
-#define INSTANCE_LINK_MAX 4096	/* links at a time */
+#define INSTANCE_BACKEND_MAX 4
+#define CARD_HOST_SIZE 16
+#define INSTANCE_LINK_MAX 4096	       /* links at a time */
 #define INSTANCE_QUEUE_MAX (16u << 20) /* bytes put off on one link before it is given up */
 #define INSTANCE_REQUEST_BUCKETS 1024
 #define SIGNAL_LANE_MAX 64
@@ -109,8 +111,16 @@ struct pending_message {
 	uint8_t data[];
 };
 
+/* A transport that is open. */
+struct backend {
+	const struct transport_ops *ops;
+	struct transport *transport;	     /* owned */
+	char locator[TRANSPORT_LOCATOR_MAX]; /* where peers reach us over it */
+};
+
 struct link {
 	struct transport_link *transport; /* NULL: free */
+	struct backend *backend;	  /* borrows */
 	uint32_t rank;
 	bool connecting;
 	bool closing;
@@ -127,8 +137,10 @@ struct farbus {
 	bool claimed; /* process_get() done */
 	struct boot *boot;
 	struct core *core;
-	const struct transport_ops *ops;
-	struct transport *transport;
+	struct backend backend[INSTANCE_BACKEND_MAX];
+	unsigned backend_count;
+	bool one_host; /* every rank is here: peers are found without asking the bootstrap */
+	uint8_t host[CARD_HOST_SIZE];
 	struct link *links; /* INSTANCE_LINK_MAX */
 	uint32_t link_top;
 	struct window_table *windows;
@@ -140,7 +152,11 @@ struct farbus {
 	int tombstone;	 /* empty memfd: a mapping of it raises SIGBUS */
 	LIST_HEAD(request_list, request) requests[INSTANCE_REQUEST_BUCKETS];
 
-	int epoll, wake, timer, info;
+	int epoll, wake, timer, info; /* the service thread's */
+	int net;       /* epoll of all transports; watched by the service thread, or by a leader */
+	int lead_wake; /* in net, too: ends a leader's sleep */
+	bool (*leader_done)(const void *arg); /* NULL: no thread leads */
+	const void *leader_arg;
 	pthread_t service;
 	bool service_started;
 	_Atomic bool stop;
@@ -164,11 +180,40 @@ void service_stop(struct farbus *farbus);
 /* Moves everything that can move: transport events into the core, core outputs out. */
 void service_pump_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 
+/* Makes the service thread pump. */
+void service_wake(struct farbus *farbus);
+/* Should the service thread wake for transports? */
+void service_watch(struct farbus *farbus, bool watch);
+
+/* ---- wait.c ---- */
+/*
+ * Until done(arg), or the deadline (UINT64_MAX: the core ends what is waited for). cond is signalled
+ * by whoever makes it true. Errors: -ETIMEDOUT, without a text.
+ */
+int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(const void *arg),
+		      const void *arg, uint64_t deadline) REQUIRES(&farbus->lock);
+
+/* ---- backend.c ---- */
+#define CARD_KEY "farbus-card-"
+/* The network transports that the settings ask for; or, if there are other hosts, one. */
+int backends_open_network(struct farbus *farbus);
+/* shm, when the job is known. Errors: -EEXIST this rank is open already. */
+int backends_open_host(struct farbus *farbus);
+bool backend_wants_shm(const struct farbus *farbus);
+void backends_close(struct farbus *farbus);
+/* What others need to connect to us: for the bootstrap. Returns its length. */
+size_t card_make(const struct farbus *farbus, void *card, size_t size);
+/* How to reach a rank. Errors: -EHOSTUNREACH no transport in common, -ENOENT no card, -EPROTO. */
+int backend_route(struct farbus *farbus, uint32_t rank, struct backend **ret_backend,
+		  char ret_locator[TRANSPORT_LOCATOR_MAX]) REQUIRES(&farbus->lock);
+/* Before a thread sleeps on net. False: something came in meanwhile. */
+bool backends_park(struct farbus *farbus);
+
 /* ---- request.c ---- */
 void request_add_locked(struct farbus *farbus, struct request *request, uint32_t id)
 	REQUIRES(&farbus->lock);
 void request_done_locked(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock);
-/* Pumps, spins, then sleeps until request->finished. The core ends it at its deadline. */
+/* Until request->finished; the core ends it at its deadline. */
 int request_wait_locked(struct farbus *farbus, struct request *request) REQUIRES(&farbus->lock);
 /* For a call that gives nothing but a status: start failed with err, or wait for id. */
 int request_run_locked(struct farbus *farbus, struct request *request, int err, uint32_t id,
@@ -194,6 +239,7 @@ int region_close_locked(struct farbus_region *region, uint64_t timeout_ns);
 int region_refusal(struct farbus_region *region, uint64_t off, uint64_t len, uint32_t rights,
 		   const char *what);
 bool region_fault(void *arg, void *va);
+const char *region_transport(const struct farbus_region *region);
 int region_map_memory(struct farbus_region *region);
 void region_unmap_memory(struct farbus_region *region);
 int import_finish_locked(struct farbus *farbus, struct farbus_region *region,

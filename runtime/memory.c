@@ -271,7 +271,7 @@ static int own_open(struct farbus *farbus, struct farbus_region *region,
 
 static int memory_new(struct farbus_region *region, uint32_t flags)
 {
-	const struct transport_ops *ops = region->farbus->ops;
+	const struct transport_ops *ops = transport_find("shm");
 	struct transport_memory memory;
 	uint64_t data = round_up(region->len, ADDR_PAGE_SIZE);
 	int err;

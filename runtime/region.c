@@ -258,6 +258,17 @@ int farbus_grant_rotate(struct farbus *farbus, const struct farbus_token *token,
 	return err;
 }
 
+/* What carries the requests to its home; shm is how own memory is shared. */
+const char *region_transport(const struct farbus_region *region)
+{
+	const struct farbus *farbus = region->farbus;
+	uint32_t link = core_rank_link(farbus->core, region->home_rank);
+
+	if (region->own || link >= farbus->link_top || !farbus->links[link].transport)
+		return "shm";
+	return farbus->links[link].backend->ops->name;
+}
+
 static uint32_t region_onesided(const struct farbus_region *region)
 {
 	return region->served ? 0 :
@@ -289,7 +300,7 @@ int farbus_region_info(struct farbus_region *region, struct farbus_region_info *
 	info.page_size = region->page_size;
 	if (atomic_load_explicit(&region->state, memory_order_acquire) == REGION_DEAD)
 		info.status = atomic_load_explicit(&region->status, memory_order_acquire);
-	info.transport = region->farbus->ops->name;
+	info.transport = region_transport(region);
 	info.va = region->own ? region->head.base : NULL;
 	lock_release(&region->farbus->lock);
 	*ret_info = info;

@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,34 +56,20 @@ void request_done_locked(struct farbus *farbus, struct core_output *output)
 	}
 }
 
-/* Polls for at most spin_us: a wake-up from another CPU costs more than that (facts: 28-40 us). */
-static void request_spin_locked(struct farbus *farbus, struct request *request)
-	REQUIRES(&farbus->lock)
+static bool request_finished(const void *arg)
 {
-	uint64_t until = clock_now_ns() + farbus->config.spin_us * NS_PER_US;
-
-	while (!request->finished && clock_now_ns() < until) {
-		lock_release(&farbus->lock);
-		__builtin_ia32_pause();
-		lock_acquire(&farbus->lock);
-		service_pump_locked(farbus);
-	}
+	return ((const struct request *)arg)->finished;
 }
 
 int request_wait_locked(struct farbus *farbus, struct request *request)
 {
 	pthread_cond_t cond;
 
-	service_pump_locked(farbus);
-	if (farbus->spin && !request->finished)
-		request_spin_locked(farbus, request);
-	if (!request->finished) {
-		cond_init_monotonic(&cond);
-		request->wake = &cond;
-		while (!request->finished)
-			pthread_cond_wait(&cond, &farbus->lock.mutex);
-		pthread_cond_destroy(&cond);
-	}
+	cond_init_monotonic(&cond);
+	request->wake = &cond;
+	wait_until_locked(farbus, &cond, request_finished, request, UINT64_MAX);
+	request->wake = NULL;
+	pthread_cond_destroy(&cond);
 	return request->status;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * served.c -- access that the home carries out: pieces of at most CORE_PIECE_MAX as requests
+ * served.c -- access that the home carries out: pieces of what fits a message, as requests
  *
  * Puts are pipelined: SERVED_DEPTH pieces of a region may be under way, then the putting thread
  * waits, so a slow home slows its clients. A put that fails later is kept per (thread, region)
@@ -78,31 +78,47 @@ static int put_piece_locked(struct farbus_region *region, struct served_thread *
 	return 0;
 }
 
+static bool room(const void *arg)
+{
+	const struct farbus_region *region = arg;
+
+	return atomic_load_explicit(&region->served_pending, memory_order_acquire) < SERVED_DEPTH;
+}
+
+static bool region_idle(const void *arg)
+{
+	const struct farbus_region *region = arg;
+
+	return atomic_load_explicit(&region->served_pending, memory_order_acquire) == 0;
+}
+
+static bool thread_idle(const void *arg)
+{
+	return ((const struct served_thread *)arg)->pending == 0;
+}
+
+/* Puts end by their deadlines, so that this ends, too. */
 static void room_wait_locked(struct farbus_region *region)
 {
 	lock_held(&region->farbus->lock);
-	while (atomic_load_explicit(&region->served_pending, memory_order_acquire) >=
-	       SERVED_DEPTH) {
-		service_pump_locked(region->farbus);
-		if (atomic_load_explicit(&region->served_pending, memory_order_acquire) <
-		    SERVED_DEPTH)
-			return;
-		pthread_cond_wait(&region->served_room, &region->farbus->lock.mutex);
-	}
+	if (!room(region))
+		wait_until_locked(region->farbus, &region->served_room, room, region, UINT64_MAX);
 }
 
 int served_put(struct farbus_region *region, uint64_t off, const void *src, size_t len)
 {
 	const uint8_t *from = src;
 	struct served_thread *thread;
+	size_t piece;
 	int err = 0;
 
 	lock_acquire(&region->farbus->lock);
+	piece = core_import_piece_max(region->farbus->core, region->import);
 	thread = thread_get_locked(region);
 	if (!thread)
 		err = error_set(-ENOMEM, "no memory for a served put");
 	while (err == 0 && len) {
-		size_t n = len < CORE_PIECE_MAX ? len : CORE_PIECE_MAX;
+		size_t n = len < piece ? len : piece;
 
 		room_wait_locked(region);
 		err = put_piece_locked(region, thread, off, from, n);
@@ -121,13 +137,14 @@ static int get_batch_locked(struct farbus_region *region, uint64_t off, uint8_t 
 	struct farbus *farbus = region->farbus;
 	struct request request[GET_BATCH];
 	uint64_t deadline = instance_deadline(farbus, -1);
+	size_t piece_max = core_import_piece_max(farbus->core, region->import);
 	size_t n = 0, asked = 0;
 	int err = 0;
 
 	lock_held(&farbus->lock);
 	memset(request, 0, sizeof(request));
 	while (n < GET_BATCH && asked < len) {
-		size_t piece = len - asked < CORE_PIECE_MAX ? len - asked : CORE_PIECE_MAX;
+		size_t piece = len - asked < piece_max ? len - asked : piece_max;
 		uint32_t id = 0;
 
 		err = core_served_get(farbus->core, region->import, off + asked, piece, deadline,
@@ -194,15 +211,10 @@ static int flush_wait_locked(struct farbus_region *region, struct served_thread 
 			     int timeout_ms)
 {
 	uint64_t deadline = instance_deadline(region->farbus, timeout_ms);
-	struct timespec until = { (time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S) };
-	int wait = 0;
 
 	lock_held(&region->farbus->lock);
-	service_pump_locked(region->farbus);
-	while (thread->pending && wait == 0)
-		wait = pthread_cond_timedwait(&region->served_room, &region->farbus->lock.mutex,
-					      &until);
-	if (thread->pending)
+	if (wait_until_locked(region->farbus, &region->served_room, thread_idle, thread, deadline) <
+	    0)
 		return error_set(-ETIMEDOUT,
 				 "flush: the home of region %llx has not carried out "
 				 "%u puts yet; is it stopped?",
@@ -213,12 +225,7 @@ static int flush_wait_locked(struct farbus_region *region, struct served_thread 
 void served_drain_locked(struct farbus_region *region)
 {
 	lock_held(&region->farbus->lock);
-	while (atomic_load_explicit(&region->served_pending, memory_order_acquire)) {
-		service_pump_locked(region->farbus);
-		if (atomic_load_explicit(&region->served_pending, memory_order_acquire) == 0)
-			return;
-		pthread_cond_wait(&region->served_room, &region->farbus->lock.mutex);
-	}
+	wait_until_locked(region->farbus, &region->served_room, region_idle, region, UINT64_MAX);
 }
 
 int served_flush(struct farbus_region *region, int timeout_ms)

@@ -30,7 +30,8 @@
 
 #define PUMP_ROUND_MAX 256 /* transport events per lock hold */
 
-static int link_new(struct farbus *farbus, struct transport_link *transport, uint32_t rank)
+static int link_new(struct farbus *farbus, struct backend *backend,
+		    struct transport_link *transport, uint32_t rank)
 {
 	for (uint32_t i = 0; i < INSTANCE_LINK_MAX; i++) {
 		struct link *link = &farbus->links[i];
@@ -40,16 +41,17 @@ static int link_new(struct farbus *farbus, struct transport_link *transport, uin
 		memset(link, 0, sizeof(*link));
 		STAILQ_INIT(&link->queue);
 		link->transport = transport;
+		link->backend = backend;
 		link->rank = rank;
 		if (i >= farbus->link_top)
 			farbus->link_top = i + 1;
-		farbus->ops->link_user_set(transport, (void *)(uintptr_t)(i + 1));
+		backend->ops->link_user_set(transport, (void *)(uintptr_t)(i + 1));
 		return (int)i;
 	}
 	return error_set(-ENOSPC, "more than %d links", INSTANCE_LINK_MAX);
 }
 
-static void link_free(struct farbus *farbus, struct link *link)
+static void link_free(struct link *link)
 {
 	struct pending_message *message;
 
@@ -59,15 +61,15 @@ static void link_free(struct farbus *farbus, struct link *link)
 			close(message->fd);
 		free(message);
 	}
-	farbus->ops->link_close(link->transport);
+	link->backend->ops->link_close(link->transport);
 	link->transport = NULL;
 	link->queued = 0;
 }
 
-static struct link *link_of(struct farbus *farbus, struct transport_link *transport,
-			    uint32_t *ret_number)
+static struct link *link_of(struct farbus *farbus, const struct backend *backend,
+			    struct transport_link *transport, uint32_t *ret_number)
 {
-	uintptr_t user = (uintptr_t)farbus->ops->link_user(transport);
+	uintptr_t user = (uintptr_t)backend->ops->link_user(transport);
 
 	if (user == 0 || user > INSTANCE_LINK_MAX)
 		return NULL;
@@ -94,13 +96,13 @@ static void link_queue(struct link *link, const void *data, size_t len, int fd)
 	counter_add(COUNTER_message_again, 1);
 }
 
-static void link_flush(struct farbus *farbus, struct link *link)
+static void link_flush(struct link *link)
 {
 	struct pending_message *message;
 
 	while ((message = STAILQ_FIRST(&link->queue))) {
-		int err = farbus->ops->send(link->transport, message->data, message->len,
-					    message->fd);
+		int err = link->backend->ops->send(link->transport, message->data, message->len,
+						   message->fd);
 
 		if (err == -EAGAIN)
 			return;
@@ -137,32 +139,40 @@ static void output_send(struct farbus *farbus, const struct core_output *output)
 		link_queue(link, output->data, output->len, fd);
 		return;
 	}
-	err = farbus->ops->send(link->transport, output->data, output->len, fd);
+	err = link->backend->ops->send(link->transport, output->data, output->len, fd);
 	if (err == -EAGAIN)
 		link_queue(link, output->data, output->len, fd);
 	/* Any other failure is a dead link: its LINK_DOWN is on the way. */
 }
 
-static void output_connect(struct farbus *farbus, uint32_t rank) REQUIRES(&farbus->lock)
+static int connect_start(struct farbus *farbus, uint32_t rank) REQUIRES(&farbus->lock)
 {
 	struct transport_link *transport = NULL;
 	char locator[TRANSPORT_LOCATOR_MAX];
+	struct backend *backend;
 	int err, number;
 
-	snprintf(locator, sizeof(locator), "farbus.%016llx.%u",
-		 (unsigned long long)farbus->self.job, rank);
-	err = farbus->ops->connect(farbus->transport, locator, &transport);
-	if (err < 0) {
-		core_connect_failed(farbus->core, rank, err, clock_now_ns());
-		return;
-	}
-	number = link_new(farbus, transport, rank);
+	err = backend_route(farbus, rank, &backend, locator);
+	if (err < 0)
+		return err;
+	err = backend->ops->connect(backend->transport, locator, &transport);
+	if (err < 0)
+		return err;
+	number = link_new(farbus, backend, transport, rank);
 	if (number < 0) {
-		farbus->ops->link_close(transport);
-		core_connect_failed(farbus->core, rank, number, clock_now_ns());
-		return;
+		backend->ops->link_close(transport);
+		return number;
 	}
 	farbus->links[number].connecting = true;
+	return 0;
+}
+
+static void output_connect(struct farbus *farbus, uint32_t rank) REQUIRES(&farbus->lock)
+{
+	int err = connect_start(farbus, rank);
+
+	if (err < 0)
+		core_connect_failed(farbus->core, rank, err, clock_now_ns());
 }
 
 static void output_abort(const struct core_output *output)
@@ -202,7 +212,7 @@ static void output_run(struct farbus *farbus, struct core_output *output) REQUIR
 		if (output->why[0])
 			log_warning("link closed: %.*s", (int)sizeof(output->why), output->why);
 		if (output->link < farbus->link_top && farbus->links[output->link].transport)
-			link_free(farbus, &farbus->links[output->link]);
+			link_free(&farbus->links[output->link]);
 		break;
 	case CORE_DONE:
 		request_done_locked(farbus, output);
@@ -236,8 +246,8 @@ static bool outputs_run(struct farbus *farbus) REQUIRES(&farbus->lock)
 	return any;
 }
 
-static void link_up(struct farbus *farbus, const struct transport_event *event)
-	REQUIRES(&farbus->lock)
+static void link_up(struct farbus *farbus, struct backend *backend,
+		    const struct transport_event *event) REQUIRES(&farbus->lock)
 {
 	uint64_t now = clock_now_ns();
 	struct link *link;
@@ -245,68 +255,70 @@ static void link_up(struct farbus *farbus, const struct transport_event *event)
 	int err;
 
 	if (event->accepted) {
-		err = link_new(farbus, event->link, UINT32_MAX);
+		err = link_new(farbus, backend, event->link, UINT32_MAX);
 		if (err < 0) {
-			farbus->ops->link_close(event->link);
+			backend->ops->link_close(event->link);
 			return;
 		}
 		number = (uint32_t)err;
 	} else {
-		link = link_of(farbus, event->link, &number);
+		link = link_of(farbus, backend, event->link, &number);
 		if (!link)
 			return;
 		link->connecting = false;
 	}
-	core_link_up(farbus->core, number, farbus->links[number].rank, event->uid == getuid(), now);
+	core_link_up(farbus->core, number, farbus->links[number].rank,
+		     backend->ops->same_host && event->uid == getuid(), now);
+	core_link_message_max_set(farbus->core, number, backend->ops->message_max);
 }
 
-static void link_down(struct farbus *farbus, const struct transport_event *event)
-	REQUIRES(&farbus->lock)
+static void link_down(struct farbus *farbus, struct backend *backend,
+		      const struct transport_event *event) REQUIRES(&farbus->lock)
 {
 	uint64_t now = clock_now_ns();
 	struct link *link;
 	uint32_t number, rank;
 	bool connecting;
 
-	link = link_of(farbus, event->link, &number);
+	link = link_of(farbus, backend, event->link, &number);
 	if (!link) {
-		farbus->ops->link_close(event->link);
+		backend->ops->link_close(event->link);
 		return;
 	}
 	connecting = link->connecting;
 	rank = link->rank;
-	link_free(farbus, link);
+	link_free(link);
 	if (connecting)
 		core_connect_failed(farbus->core, rank, event->status, now);
 	else
 		core_link_down(farbus->core, number, event->status, now);
 }
 
-static void transport_event_run(struct farbus *farbus, const struct transport_event *event)
-	REQUIRES(&farbus->lock)
+static void transport_event_run(struct farbus *farbus, struct backend *backend,
+				const struct transport_event *event) REQUIRES(&farbus->lock)
 {
 	struct link *link;
 	uint32_t number;
 
 	switch (event->kind) {
 	case TRANSPORT_LINK_UP:
-		link_up(farbus, event);
+		link_up(farbus, backend, event);
 		break;
 	case TRANSPORT_LINK_DOWN:
-		link_down(farbus, event);
+		link_down(farbus, backend, event);
 		break;
 	case TRANSPORT_MESSAGE:
 		counter_add(COUNTER_message_received, 1);
-		if (link_of(farbus, event->link, &number))
+		if (link_of(farbus, backend, event->link, &number))
 			core_receive(farbus->core, number, event->data, event->len, event->fd,
 				     clock_now_ns());
 		else if (event->fd >= 0)
 			close(event->fd);
 		break;
 	case TRANSPORT_WRITABLE:
-		link = link_of(farbus, event->link, &number);
+		link = link_of(farbus, backend, event->link, &number);
 		if (link)
-			link_flush(farbus, link);
+			link_flush(link);
 		break;
 	case TRANSPORT_COMPLETE: /* no backend yet has one-sided access */
 		break;
@@ -320,7 +332,7 @@ static void links_give_up(struct farbus *farbus) REQUIRES(&farbus->lock)
 
 		if (!link->transport || !link->closing)
 			continue;
-		link_free(farbus, link);
+		link_free(link);
 		core_link_down(farbus->core, i, -EHOSTDOWN, clock_now_ns());
 	}
 }
@@ -354,35 +366,65 @@ static void drain_fd(int fd)
 		;
 }
 
-static void service_wake(struct farbus *farbus)
+static void eventfd_ring(int fd)
 {
 	uint64_t one = 1;
 
-	while (write(farbus->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
+}
+
+void service_wake(struct farbus *farbus)
+{
+	eventfd_ring(farbus->wake);
+}
+
+/* What the leading thread waits for has been done by another one's pump. */
+static void lead_wake(struct farbus *farbus)
+{
+	eventfd_ring(farbus->lead_wake);
+}
+
+void service_watch(struct farbus *farbus, bool watch)
+{
+	struct epoll_event event = { .events = watch ? EPOLLIN : 0, .data.fd = farbus->net };
+
+	epoll_ctl(farbus->epoll, EPOLL_CTL_MOD, farbus->net, &event);
+}
+
+/* False: there may be more. */
+static bool backend_poll(struct farbus *farbus, struct backend *backend) REQUIRES(&farbus->lock)
+{
+	struct transport_event event;
+
+	for (int round = 0; round < PUMP_ROUND_MAX; round++) {
+		memset(&event, 0, sizeof(event));
+		event.fd = -1;
+		if (backend->ops->poll(backend->transport, &event) < 0)
+			return true;
+		transport_event_run(farbus, backend, &event);
+		outputs_run(farbus);
+	}
+	return false;
 }
 
 void service_pump_locked(struct farbus *farbus)
 {
-	struct transport_event event;
-	int round = 0;
+	bool more = false;
 
 	core_wall_set(farbus->core, clock_wall_ns() / NS_PER_S);
 	outputs_run(farbus);
-	for (; round < PUMP_ROUND_MAX; round++) {
-		memset(&event, 0, sizeof(event));
-		event.fd = -1;
-		if (farbus->ops->poll(farbus->transport, &event) < 0)
-			break;
-		transport_event_run(farbus, &event);
-		outputs_run(farbus);
-	}
-	/* There may be more, and a thread of the application may have other things to do. */
-	if (round == PUMP_ROUND_MAX)
+	for (unsigned i = 0; i < farbus->backend_count; i++)
+		if (!backend_poll(farbus, &farbus->backend[i]))
+			more = true;
+	/* A thread of the application may have other things to do. */
+	if (more)
 		service_wake(farbus);
 	links_give_up(farbus);
 	outputs_run(farbus);
 	timer_run(farbus);
+	if (farbus->leader_done && farbus->leader_done(farbus->leader_arg))
+		lead_wake(farbus);
 }
 
 /* False: something came in while we were about to sleep. */
@@ -393,7 +435,7 @@ static bool service_turn(struct farbus *farbus)
 	lock_acquire(&farbus->lock);
 	counter_add(COUNTER_service_wake, 1);
 	service_pump_locked(farbus);
-	parked = farbus->ops->park(farbus->transport);
+	parked = backends_park(farbus);
 	lock_release(&farbus->lock);
 	return parked;
 }
@@ -424,16 +466,26 @@ static void *service_main(void *arg)
 	return NULL;
 }
 
-static int epoll_add(struct farbus *farbus, int fd)
+static int epoll_add(int epoll, int fd)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-	if (epoll_ctl(farbus->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		return error_set(errno == ENOSPC ? -ENOSPC : -ENOMEM,
 				 "cannot watch a descriptor (%s): raise "
 				 "fs.epoll.max_user_watches",
 				 strerror(errno));
 	return 0;
+}
+
+static int net_watch(struct farbus *farbus)
+{
+	int err = epoll_add(farbus->net, farbus->lead_wake);
+
+	for (unsigned i = 0; i < farbus->backend_count && err == 0; i++)
+		err = epoll_add(farbus->net,
+				farbus->backend[i].ops->fd(farbus->backend[i].transport));
+	return err < 0 ? err : epoll_add(farbus->epoll, farbus->net);
 }
 
 static int thread_start(struct farbus *farbus)
@@ -463,18 +515,21 @@ int service_start(struct farbus *farbus)
 	farbus->epoll = epoll_create1(EPOLL_CLOEXEC);
 	farbus->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	farbus->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (farbus->epoll < 0 || farbus->wake < 0 || farbus->timer < 0)
+	farbus->net = epoll_create1(EPOLL_CLOEXEC);
+	farbus->lead_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (farbus->epoll < 0 || farbus->wake < 0 || farbus->timer < 0 || farbus->net < 0 ||
+	    farbus->lead_wake < 0)
 		return error_set(-EMFILE, "no descriptor left (%s): raise ulimit -n",
 				 strerror(errno));
 	err = info_open(farbus);
 	if (err == 0)
-		err = epoll_add(farbus, farbus->info);
+		err = epoll_add(farbus->epoll, farbus->info);
 	if (err == 0)
-		err = epoll_add(farbus, farbus->wake);
+		err = epoll_add(farbus->epoll, farbus->wake);
 	if (err == 0)
-		err = epoll_add(farbus, farbus->timer);
+		err = epoll_add(farbus->epoll, farbus->timer);
 	if (err == 0)
-		err = epoll_add(farbus, farbus->ops->fd(farbus->transport));
+		err = net_watch(farbus);
 	if (err < 0)
 		return err;
 	return thread_start(farbus);
@@ -497,8 +552,10 @@ void service_stop(struct farbus *farbus)
 	}
 	for (uint32_t i = 0; i < farbus->link_top; i++)
 		if (farbus->links[i].transport)
-			link_free(farbus, &farbus->links[i]);
+			link_free(&farbus->links[i]);
 	close_fd(&farbus->info);
+	close_fd(&farbus->net);
+	close_fd(&farbus->lead_wake);
 	close_fd(&farbus->timer);
 	close_fd(&farbus->wake);
 	close_fd(&farbus->epoll);

@@ -148,12 +148,12 @@ static int memory_clone(struct farbus_region *region, int *ret_fd)
 
 	if (fstat(region->fd, &st) < 0)
 		return -errno;
-	err = region->farbus->ops->memory_alloc((size_t)st.st_size, 0, &memory);
+	err = transport_find("shm")->memory_alloc((size_t)st.st_size, 0, &memory);
 	if (err < 0)
 		return err;
 	err = memory_copy(region->fd, memory.fd, (size_t)st.st_size);
 	*ret_fd = err < 0 ? -1 : fcntl(memory.fd, F_DUPFD_CLOEXEC, 0);
-	region->farbus->ops->memory_free(&memory);
+	transport_find("shm")->memory_free(&memory);
 	return err < 0 ? err : *ret_fd < 0 ? -EMFILE : 0;
 }
 

@@ -42,6 +42,7 @@ static struct conn *conn_new(struct core *core, uint32_t number)
 	}
 	conn->number = number;
 	conn->rank = CORE_RANK_NONE;
+	conn->message_max = MESSAGE_MAX_SMALL;
 	timer_init(&conn->timer, TIMER_AUTH, conn);
 	TAILQ_INIT(&conn->calls);
 	LIST_INSERT_HEAD(&core->conns[number % CORE_BUCKETS], conn, link);
@@ -64,6 +65,7 @@ int conn_self_new(struct core *core)
 	if (!conn)
 		return error_set(-ENOMEM, "no memory for an instance");
 	conn->state = CONN_UP;
+	conn->message_max = CORE_MESSAGE_MAX;
 	conn->same_host = true;
 	conn->rank = core->conf.rank;
 	conn->instance = core->conf.instance;
@@ -461,4 +463,19 @@ uint32_t core_link_rank(const struct core *core, uint32_t link)
 	const struct conn *conn = conn_find(core, link);
 
 	return conn && conn->state == CONN_UP ? conn->rank : CORE_RANK_NONE;
+}
+
+uint32_t core_rank_link(const struct core *core, uint32_t rank)
+{
+	const struct conn *conn = rank < core->conf.size ? core->peers[rank].conn : NULL;
+
+	return conn ? conn->number : CORE_LINK_SELF;
+}
+
+void core_link_message_max_set(struct core *core, uint32_t link, size_t message_max)
+{
+	struct conn *conn = conn_find(core, link);
+
+	if (conn && message_max >= MESSAGE_MAX_SMALL)
+		conn->message_max = message_max < CORE_MESSAGE_MAX ? message_max : CORE_MESSAGE_MAX;
 }

@@ -25,8 +25,9 @@
 #define CORE_SIZE_MAX 1024     /* ranks */
 #define CORE_NAME_MAX 4096     /* published names in a job */
 #define CORE_REQUEST_MAX 65536 /* of one instance, under way */
-#define CORE_PIECE_MAX 7168    /* bytes of data in one served put or get */
-#define CORE_MESSAGE_MAX 8192
+#define CORE_PIECE_MAX 65536   /* bytes of data in one served put or get */
+#define CORE_PIECE_MIN 7168    /* ... that every link takes */
+#define CORE_MESSAGE_MAX 66560
 
 struct core;
 
@@ -46,6 +47,8 @@ struct core *core_free(struct core *core);
 
 /* Links are named by the driver: any number that is not in use. Rank of an accepted one: UINT32_MAX. */
 void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_host, uint64_t now);
+/* Right after core_link_up(): bytes of a message that the link takes, 8192 unless said. */
+void core_link_message_max_set(struct core *core, uint32_t link, size_t message_max);
 void core_link_down(struct core *core, uint32_t link, int status, uint64_t now);
 /* fd: a number that stands for a descriptor that came along (-1: none); given back by CORE_FD or kept in DONE. */
 void core_receive(struct core *core, uint32_t link, const void *data, size_t len, int fd,
@@ -111,7 +114,9 @@ int core_revoke(struct core *core, const struct farbus_token *token, bool force,
 int core_region_withdraw(struct core *core, uint64_t region, bool force, uint64_t deadline,
 			 uint64_t now, uint32_t *ret_request);
 
-/* Served access by an import. len <= CORE_PIECE_MAX; put data is copied before it returns. */
+/* Bytes that one served access of this import may have now; it depends on the link to its home. */
+size_t core_import_piece_max(const struct core *core, uint32_t import);
+/* Served access by an import. len <= that; put data is copied before it returns. */
 int core_served_put(struct core *core, uint32_t import, uint64_t off, const void *data, size_t len,
 		    uint64_t deadline, uint64_t now, uint32_t *ret_request);
 int core_served_get(struct core *core, uint32_t import, uint64_t off, size_t len, uint64_t deadline,
@@ -218,5 +223,7 @@ void core_check(const struct core *core);
 
 /* rank of a link that proved the secret, UINT32_MAX before. */
 uint32_t core_link_rank(const struct core *core, uint32_t link);
+/* The link that requests to this rank go through; UINT32_MAX: none, or the rank is ours. */
+uint32_t core_rank_link(const struct core *core, uint32_t rank);
 
 #endif

@@ -20,6 +20,7 @@
 
 #define CORE_BUCKETS 1024
 #define CORE_RESERVE 64
+#define MESSAGE_MAX_SMALL 8192 /* of a link that says nothing else */
 #define CORE_RANK_NONE UINT32_MAX
 #define CORE_LINK_SELF UINT32_MAX /* no driver uses this number */
 
@@ -72,6 +73,7 @@ struct conn {
 	LIST_ENTRY(conn) peer_link; /* UP: in its peer's conns */
 	uint32_t number;	    /* the driver's */
 	enum conn_state state;
+	size_t message_max;
 	bool initiator, same_host;
 	bool failed;   /* a message was lost for want of memory: core_settle() closes it */
 	uint32_t rank; /* before UP: whom we meant to reach, or CORE_RANK_NONE */

@@ -275,11 +275,28 @@ static int access_call(struct core *core, enum call_kind kind, uint32_t import,
 	return import_call(core, &entry, call, message, sizeof(*message), data, data_len);
 }
 
-static int piece_check(size_t len)
+size_t core_import_piece_max(const struct core *core, uint32_t import)
 {
-	if (len == 0 || len > CORE_PIECE_MAX)
-		return error_set(-EINVAL, "a piece of %zu bytes: 1 to %d are sent at a time", len,
-				 CORE_PIECE_MAX);
+	struct import_entry entry;
+	const struct conn *conn;
+	size_t room;
+
+	if (import_lookup(core->imports, import, &entry) < 0 || entry.home_rank >= core->conf.size)
+		return CORE_PIECE_MIN;
+	conn = core->peers[entry.home_rank].conn;
+	if (!conn)
+		return CORE_PIECE_MIN;
+	room = conn->message_max - sizeof(struct message_access);
+	return room > CORE_PIECE_MAX ? CORE_PIECE_MAX : room / 1024 * 1024;
+}
+
+static int piece_check(const struct core *core, uint32_t import, size_t len)
+{
+	size_t max = core_import_piece_max(core, import);
+
+	if (len == 0 || len > max)
+		return error_set(-EINVAL, "a piece of %zu bytes: 1 to %zu are sent at a time", len,
+				 max);
 	return 0;
 }
 
@@ -291,7 +308,7 @@ int core_served_put(struct core *core, uint32_t import, uint64_t off, const void
 		.len = (uint32_t)len,
 		.off = off,
 	};
-	int err = piece_check(len);
+	int err = piece_check(core, import, len);
 
 	if (err < 0)
 		return err;
@@ -307,7 +324,7 @@ int core_served_get(struct core *core, uint32_t import, uint64_t off, size_t len
 		.len = (uint32_t)len,
 		.off = off,
 	};
-	int err = piece_check(len);
+	int err = piece_check(core, import, len);
 
 	if (err < 0)
 		return err;

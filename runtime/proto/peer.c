@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/error.h"
 #include "runtime/proto/core_private.h"
 #include <errno.h>
 #include <stdio.h>
@@ -117,7 +118,10 @@ void core_connect_failed(struct core *core, uint32_t rank, int status, uint64_t 
 {
 	core->now = now;
 	if (rank < core->conf.size)
-		peer_connect_failed(core, &core->peers[rank], status, NULL);
+		peer_connect_failed(core, &core->peers[rank], status,
+				    status == -ECONNREFUSED || !error_text()[0] ?
+					    farbus_strerror(status) :
+					    error_text());
 	core_settle(core);
 }
 

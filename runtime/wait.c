@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * wait.c -- threads of the application that wait for others
+ *
+ * The first one leads: it polls the transports itself and sleeps on them, so that an answer wakes
+ * the thread that wants it and no other (a wake-up through the service thread would cost a second
+ * one: facts, 15 to 40 us across CPUs). Meanwhile the service thread watches its timer only. Others
+ * sleep on their condition.
+ *
+ * Invariants:
+ *   1. while nobody leads, the service thread watches the transports
+ *   2. whoever makes a leader's done() true without being the leader wakes it
+ *      (service_pump_locked)
+ *   3. whoever stops leading leaves the transports armed, or wakes the service thread
+ */
+#include "runtime/instance.h"
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define LEAD_EVENTS 8
+
+static bool late(uint64_t deadline)
+{
+	return deadline != UINT64_MAX && clock_now_ns() >= deadline;
+}
+
+/* Polls for at most spin_us: a wake-up from another CPU costs more than that. */
+static void spin_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
+			uint64_t deadline) REQUIRES(&farbus->lock)
+{
+	uint64_t until = clock_now_ns() + farbus->config.spin_us * NS_PER_US;
+
+	if (until > deadline)
+		until = deadline;
+	while (!done(arg) && clock_now_ns() < until) {
+		lock_release(&farbus->lock);
+		__builtin_ia32_pause();
+		lock_acquire(&farbus->lock);
+		service_pump_locked(farbus);
+	}
+}
+
+static int sleep_ms(uint64_t deadline)
+{
+	uint64_t now = clock_now_ns(), ms;
+
+	if (deadline == UINT64_MAX)
+		return -1;
+	ms = deadline > now ? (deadline - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+	return ms > 1000000 ? 1000000 : (int)ms;
+}
+
+static void lead_sleep(struct farbus *farbus, uint64_t deadline) REQUIRES(&farbus->lock)
+{
+	struct epoll_event event[LEAD_EVENTS];
+	uint64_t count;
+	int n;
+
+	lock_release(&farbus->lock);
+	n = epoll_wait(farbus->net, event, LEAD_EVENTS, sleep_ms(deadline));
+	for (int i = 0; i < n; i++)
+		if (event[i].data.fd == farbus->lead_wake)
+			while (read(farbus->lead_wake, &count, sizeof(count)) > 0)
+				;
+	lock_acquire(&farbus->lock);
+}
+
+static void lead_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
+			uint64_t deadline) REQUIRES(&farbus->lock)
+{
+	farbus->leader_done = done;
+	farbus->leader_arg = arg;
+	service_watch(farbus, false);
+	while (!done(arg) && !late(deadline)) {
+		if (backends_park(farbus))
+			lead_sleep(farbus, deadline);
+		service_pump_locked(farbus);
+	}
+	farbus->leader_done = NULL;
+	if (!backends_park(farbus))
+		service_wake(farbus);
+	service_watch(farbus, true);
+}
+
+static void follow_locked(struct farbus *farbus, pthread_cond_t *cond, uint64_t deadline)
+	REQUIRES(&farbus->lock)
+{
+	struct timespec until = { (time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S) };
+
+	if (deadline == UINT64_MAX)
+		pthread_cond_wait(cond, &farbus->lock.mutex);
+	else
+		pthread_cond_timedwait(cond, &farbus->lock.mutex, &until);
+}
+
+int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(const void *arg),
+		      const void *arg, uint64_t deadline)
+{
+	service_pump_locked(farbus);
+	if (farbus->spin && !done(arg))
+		spin_locked(farbus, done, arg, deadline);
+	while (!done(arg)) {
+		if (late(deadline))
+			return -ETIMEDOUT;
+		if (farbus->leader_done)
+			follow_locked(farbus, cond, deadline);
+		else
+			lead_locked(farbus, done, arg, deadline);
+	}
+	return 0;
+}
