@@ -65,19 +65,18 @@ int call_new(struct core *core, enum call_kind kind, uint64_t deadline, struct c
 	return 0;
 }
 
-int call_message(struct call *call, const void *head, size_t head_len, const void *tail,
-		 size_t tail_len)
+int call_message(struct core *core, struct call *call, const void *head, size_t head_len,
+		 const void *tail, size_t tail_len)
 {
-	uint8_t *message = alloc_zero(head_len + tail_len);
+	struct out *out = out_new(core, CORE_SEND, head_len + tail_len);
 
-	if (!message)
+	if (!out)
 		return error_set(-ENOMEM, "no memory for a message");
-	memcpy(message, head, head_len);
+	memcpy(out->data, head, head_len);
 	if (tail_len)
-		memcpy(message + head_len, tail, tail_len);
-	((struct message_head *)(void *)message)->call = call->id;
-	call->message = message;
-	call->len = head_len + tail_len;
+		memcpy(out->data + head_len, tail, tail_len);
+	((struct message_head *)(void *)out->data)->call = call->id;
+	call->message = out;
 	return 0;
 }
 
@@ -89,7 +88,7 @@ void call_drop(struct core *core, struct call *call)
 	LIST_REMOVE(call, of_bucket);
 	core->call_count--;
 	out_free(core, call->done);
-	free(call->message);
+	out_free(core, call->message);
 	free(call);
 }
 
@@ -207,11 +206,15 @@ static void call_failed(struct core *core, struct call *call, const struct messa
 	call_end(core, call, reply->status, why);
 }
 
+/* The data is lent as it came, but for what we sent to ourselves: that is freed at once. */
 static void call_end_data(struct core *core, struct call *call, const void *data, size_t len)
 {
 	struct out *out = call->done;
 
-	if (len) {
+	if (len && call->conn != core->self) {
+		out->is.data = data;
+		out->is.len = len;
+	} else if (len) {
 		out->buffer = alloc_zero(len);
 		if (!out->buffer) {
 			call_end(core, call, -ENOMEM, "no memory for what was asked for");
@@ -287,7 +290,7 @@ void call_answered(struct core *core, struct conn *conn, const struct message_re
 static int call_to_root(struct core *core, struct call *call, const void *head, size_t head_len,
 			const void *tail, size_t tail_len)
 {
-	int err = call_message(call, head, head_len, tail, tail_len);
+	int err = call_message(core, call, head, head_len, tail, tail_len);
 
 	if (err < 0) {
 		call_drop(core, call);

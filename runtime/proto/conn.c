@@ -143,6 +143,17 @@ void conn_send(struct core *core, struct conn *conn, const void *head, size_t he
 		conn->failed = core->conn_failed = true;
 }
 
+void conn_send_out(struct core *core, struct conn *conn, struct out *out)
+{
+	if (conn == core->self) {
+		self_send(core, out->is.data, out->is.len, NULL, 0, 0);
+		out_free(core, out);
+		return;
+	}
+	out->is.link = conn->number;
+	out_push(core, out);
+}
+
 void conn_reply(struct core *core, struct conn *conn, const struct message_head *to, uint64_t value,
 		const void *data, size_t len)
 {

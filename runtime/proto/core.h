@@ -50,7 +50,10 @@ void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_hos
 /* Right after core_link_up(): bytes of a message that the link takes, 8192 unless said. */
 void core_link_message_max_set(struct core *core, uint32_t link, size_t message_max);
 void core_link_down(struct core *core, uint32_t link, int status, uint64_t now);
-/* fd: a number that stands for a descriptor that came along (-1: none); given back by CORE_FD or kept in DONE. */
+/*
+ * data: stays as it is until core_output() has nothing more (outputs refer to it).
+ * fd: a number that stands for a descriptor that came along (-1: none); given back by CORE_FD or kept in DONE.
+ */
 void core_receive(struct core *core, uint32_t link, const void *data, size_t len, int fd,
 		  uint64_t now);
 /* Timers. Returns when to call again (UINT64_MAX: no timer). */

@@ -124,11 +124,10 @@ struct call {
 	struct timer timer;
 	uint32_t id;
 	enum call_kind kind;
-	struct peer *peer; /* NULL: local */
-	struct conn *conn; /* NULL: not sent yet */
-	struct out *done;  /* owned: ending must not fail for want of memory */
-	void *message;	   /* owned; NULL once sent */
-	size_t len;
+	struct peer *peer;	/* NULL: local */
+	struct conn *conn;	/* NULL: not sent yet */
+	struct out *done;	/* owned: ending must not fail for want of memory */
+	struct out *message;	/* owned: CORE_SEND with its data; NULL once sent */
 	uint32_t import, epoch; /* IMPORT, RENEW, served access */
 	size_t data_len;	/* of the answer: exactly */
 	struct revocation *revocation;
@@ -314,6 +313,8 @@ int conn_self_new(struct core *core);
 void conn_send(struct core *core, struct conn *conn, const void *head, size_t head_len,
 	       const void *tail, size_t tail_len, uint64_t region);
 /* To a request with this head. */
+/* The same for a CORE_SEND that is filled in but for the link. Takes out. */
+void conn_send_out(struct core *core, struct conn *conn, struct out *out);
 void conn_reply(struct core *core, struct conn *conn, const struct message_head *to, uint64_t value,
 		const void *data, size_t len);
 /* A failure, with a text for people; why NULL: the thread's error text. */
@@ -341,8 +342,8 @@ void peer_abort_told(struct core *core, struct conn *conn, const struct message_
 /* ---- call.c ---- */
 int call_new(struct core *core, enum call_kind kind, uint64_t deadline, struct call **ret_call);
 /* Gives the call a message of which head_len bytes begin with a struct message_head. */
-int call_message(struct call *call, const void *head, size_t head_len, const void *tail,
-		 size_t tail_len);
+int call_message(struct core *core, struct call *call, const void *head, size_t head_len,
+		 const void *tail, size_t tail_len);
 void call_start(struct core *core, struct call *call, uint32_t rank);
 /* Ends it: CORE_DONE, with what is in call->done already. why: for people; NULL: none. */
 void call_end(struct core *core, struct call *call, int status, const char *why);

@@ -452,7 +452,8 @@ static int access_serve(struct core *core, struct conn *conn, const struct messa
 		[MESSAGE_ATOMIC] = CORE_SERVE_ATOMIC,
 	};
 	struct out *out;
-	struct work *work = work_new(core, CORE_WORK_SERVE, &out, data_len);
+	bool keep = conn == core->self; /* else it stays where it is until the output is done */
+	struct work *work = work_new(core, CORE_WORK_SERVE, &out, keep ? data_len : 0);
 
 	if (!work)
 		return error_set(-ENOMEM, "the home has no memory for the access");
@@ -461,7 +462,7 @@ static int access_serve(struct core *core, struct conn *conn, const struct messa
 	work->region = region;
 	work->get = message->head.kind == MESSAGE_GET;
 	work->get_len = work->get ? message->len : 0;
-	if (data_len)
+	if (keep && data_len)
 		memcpy(out->data, message + 1, data_len);
 	out->is.region = region;
 	out->is.serve.op = op[message->head.kind];
@@ -472,7 +473,7 @@ static int access_serve(struct core *core, struct conn *conn, const struct messa
 	out->is.serve.signal = message->signal;
 	out->is.serve.operand = message->operand;
 	out->is.serve.compare = message->compare;
-	out->is.serve.data = out->data;
+	out->is.serve.data = keep ? (const void *)out->data : message + 1;
 	work_push(core, work, out);
 	return 0;
 }

@@ -60,7 +60,7 @@ int core_import(struct core *core, const struct farbus_token *token, void *owner
 		goto drop_call;
 	call->import = message.index;
 	call->data_len = sizeof(struct message_imported);
-	err = call_message(call, &message, sizeof(message), NULL, 0);
+	err = call_message(core, call, &message, sizeof(message), NULL, 0);
 	if (err < 0)
 		goto remove_import;
 	*ret_request = call->id;
@@ -175,7 +175,7 @@ static int import_ready(const struct core *core, uint32_t import, struct import_
 static int import_call(struct core *core, const struct import_entry *entry, struct call *call,
 		       const void *head, size_t head_len, const void *tail, size_t tail_len)
 {
-	int err = call_message(call, head, head_len, tail, tail_len);
+	int err = call_message(core, call, head, head_len, tail, tail_len);
 
 	if (err < 0) {
 		call_drop(core, call);

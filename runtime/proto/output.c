@@ -14,7 +14,8 @@
 
 struct out *out_new(struct core *core, enum core_output_kind kind, size_t len)
 {
-	struct out *out = alloc_zero(sizeof(*out) + len);
+	/* Not zeroed: data may be long, and whoever asks for it fills it. */
+	struct out *out = alloc_resize(NULL, 1, sizeof(*out) + len);
 
 	if (!out && len == 0 && (out = STAILQ_FIRST(&core->reserve))) {
 		STAILQ_REMOVE_HEAD(&core->reserve, link);
@@ -22,7 +23,7 @@ struct out *out_new(struct core *core, enum core_output_kind kind, size_t len)
 	}
 	if (!out)
 		return NULL;
-	memset(&out->is, 0, sizeof(out->is));
+	memset(out, 0, sizeof(*out));
 	out->is.kind = kind;
 	out->is.fd = -1;
 	if (len) {

@@ -21,7 +21,8 @@ static void call_send(struct core *core, struct conn *conn, struct call *call)
 	call->conn = conn;
 	call->in = &conn->calls;
 	TAILQ_INSERT_TAIL(&conn->calls, call, link);
-	conn_send(core, conn, call->message, call->len, NULL, 0, 0);
+	conn_send_out(core, conn, call->message);
+	call->message = NULL;
 }
 
 static void peer_connect(struct core *core, struct peer *peer)

@@ -408,7 +408,7 @@ static int revoke_ask(struct core *core, const struct farbus_token *text, const 
 	err = call_new(core, CALL_REVOKE, deadline + ANSWER_GRACE_NS, &call);
 	if (err < 0)
 		return err;
-	err = call_message(call, &message, sizeof(message), NULL, 0);
+	err = call_message(core, call, &message, sizeof(message), NULL, 0);
 	if (err < 0) {
 		call_drop(core, call);
 		return err;
