@@ -70,9 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	text = strndup((const char *)data + 2, size - 2);
+	text = calloc(1, size - 1);
 	if (!text)
 		return 0;
+	memcpy(text, data + 2, size - 2);
 	for (size_t i = 0; i < sizeof(key) / sizeof(key[0]); i++)
 		try_text(text, key[i]);
 	try_unhex(text);
