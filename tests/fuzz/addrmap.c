@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct model_ops *const models[] = { &model_window, &model_export };
+	static const struct model_ops *const models[] = { &model_window, &model_export,
+							  &model_owner };
 	static bool ready;
 	struct choice choice = { .data = data, .left = size };
 

@@ -42,5 +42,6 @@ int model_main(const struct model_ops *ops, int argc, char **argv);
 
 extern const struct model_ops model_window;
 extern const struct model_ops model_export;
+extern const struct model_ops model_owner;
 
 #endif
