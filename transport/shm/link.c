@@ -49,7 +49,17 @@ static int link_new(struct transport *transport, struct transport_link **ret_lin
 	return 0;
 }
 
-/* Closing a descriptor that nobody dup'd also ends its being watched. */
+/*
+ * Closing a descriptor ends its being watched only when nobody else has it: but the peer has our
+ * doorbell, and a forked child all of them.
+ */
+static int unwatched(const struct transport *transport, int fd)
+{
+	if (fd >= 0)
+		epoll_ctl(transport->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return closed(fd);
+}
+
 void link_free(struct transport_link *link)
 {
 	struct transport *transport = link->transport;
@@ -68,9 +78,9 @@ void link_free(struct transport_link *link)
 	/* A forked child may hold the socket, too: its end must not wait for the child's. */
 	if (link->socket >= 0)
 		shutdown(link->socket, SHUT_RDWR);
-	closed(link->socket);
-	closed(link->pidfd);
-	closed(link->bell_self);
+	unwatched(transport, link->socket);
+	unwatched(transport, link->pidfd);
+	unwatched(transport, link->bell_self);
 	closed(link->bell_peer);
 	free(link);
 }
