@@ -42,6 +42,7 @@ int farbus_lookup(struct farbus *farbus, const char *name, int timeout_ms,
 		  struct farbus_token *ret_token)
 {
 	struct request request = { 0 };
+	uint64_t deadline;
 	uint32_t id = 0;
 	int err = instance_check(farbus);
 
@@ -52,8 +53,10 @@ int farbus_lookup(struct farbus *farbus, const char *name, int timeout_ms,
 		return err;
 	if (!ret_token)
 		return error_set(-EINVAL, "ret_token is NULL: nowhere to put the token");
+	deadline = instance_deadline(farbus, timeout_ms);
 	lock_acquire(&farbus->lock);
-	err = core_lookup(farbus->core, name, instance_deadline(farbus, timeout_ms), clock_now_ns(),
+	/* Not later than now: that is how the core knows that we only look. */
+	err = core_lookup(farbus->core, name, deadline, timeout_ms ? clock_now_ns() : deadline,
 			  &id);
 	err = request_run_locked(farbus, &request, err, id, name);
 	lock_release(&farbus->lock);
