@@ -39,6 +39,20 @@ static int import_fd_check(const struct farbus_region *region)
 	return 0;
 }
 
+/* A grant may begin anywhere in its region, but on the same page offset as in the descriptor. */
+static int import_same_va_check(const struct farbus_region *region)
+{
+	uint64_t skew = region->same_va % ADDR_BLOCK_SIZE;
+
+	if (!region->same_va)
+		return 0;
+	if (region->same_va % ADDR_PAGE_SIZE == region->mem_off % ADDR_PAGE_SIZE &&
+	    sameva_valid(region->home_rank, (farbus_va_t){ region->same_va - skew },
+			 region->len + skew))
+		return 0;
+	return error_set(-EPROTO, "the home's SAME_VA address is outside its slice");
+}
+
 static int import_map(struct farbus_region *region, const struct core_output *output)
 {
 	int err;
@@ -48,10 +62,10 @@ static int import_map(struct farbus_region *region, const struct core_output *ou
 	region->control_off = output->control_off;
 	region->page_size = output->page_size ? output->page_size : ADDR_PAGE_SIZE;
 	region->same_va = output->same_va;
-	if (region->same_va &&
-	    !sameva_valid(region->home_rank, (farbus_va_t){ region->same_va }, region->len))
-		return error_set(-EPROTO, "the home's SAME_VA address is outside its slice");
 	err = import_fd_check(region);
+	if (err < 0)
+		return err;
+	err = import_same_va_check(region);
 	if (err < 0)
 		return err;
 	return region_map_memory(region);
