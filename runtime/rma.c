@@ -382,7 +382,9 @@ int farbus_flush(struct farbus *farbus, struct farbus_region *region, enum farbu
 	__atomic_thread_fence(level == FARBUS_FLUSH_REMOTE ? __ATOMIC_SEQ_CST : __ATOMIC_RELEASE);
 	/* Served accesses are ordered by their link, and their sources were copied by put. */
 	if (region)
-		return __builtin_expect(!region->served && region->head.len_get, 1) ?
+		return __builtin_expect(!region->served && __atomic_load_n(&region->head.len_get,
+									   __ATOMIC_RELAXED),
+					1) ?
 			       0 :
 			       flush_region(region, level, timeout_ms);
 	return level == FARBUS_FLUSH_REMOTE ? flush_all(farbus, timeout_ms) : 0;
