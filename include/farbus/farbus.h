@@ -247,7 +247,8 @@ FARBUS_API int farbus_region_grant(struct farbus_region *region, uint64_t off, u
  * -ETIMEDOUT: an importer did not answer (stopped?); nothing can be imported, but its mapping may
  * still write. Call again to wait on, or with FARBUS_REVOKE_FORCE: the home moves the region to
  * new memory and takes the old from under that importer, which gets SIGBUS when it goes on.
- * Errors: -ETIMEDOUT, -EACCES a token of somebody else, or altered, -ENOENT.
+ * Errors: -ETIMEDOUT, -ESTALE it has ended already (also between two calls: the importer answered),
+ * -EACCES a token of somebody else, or altered, -ENOENT.
  */
 FARBUS_API int farbus_region_revoke(struct farbus *farbus, const struct farbus_token *token,
 				    uint32_t flags, int timeout_ms);

@@ -316,6 +316,16 @@ static uint64_t atomics_part(struct rank *rank, struct farbus_region *region, ui
 	return swapped;
 }
 
+static void sums_peek(struct sums *sums, const uint8_t *va)
+{
+	uint64_t word;
+
+	for (size_t i = 0; i < sizeof(*sums); i += 8) {
+		word = peek64(va + i);
+		memcpy((uint8_t *)sums + i, &word, 8);
+	}
+}
+
 static void atomics_sum_exactly(struct rank *rank)
 {
 	uint64_t n = rank->stage->class == CONFORM_SERVED ? 160 : 2000, total = n * ADDERS;
@@ -334,7 +344,10 @@ static void atomics_sum_exactly(struct rank *rank)
 	step_meet(rank, GO);
 	word_set(rank->stage, rank->rank, atomics_part(rank, region, n));
 	step_meet(rank, DONE);
-	MUST(farbus_get(region, 0, &sums, sizeof(sums)));
+	if (rank->rank == 0)
+		sums_peek(&sums, region_va(region));
+	else
+		MUST(farbus_get(region, 0, &sums, sizeof(sums)));
 	CHECK(sums.add8 == n * 10 && sums.add4 == n * 10);
 	CHECK(sums.add8_fetch == total && sums.add4_fetch == total);
 	CHECK(sums.old_sum == total * (total - 1) / 2);

@@ -480,7 +480,7 @@ static void grant_arguments(struct rank *rank)
 	REFUSED(farbus_region_revoke(rank->farbus, &rank->stage->token[0], 0x10, 100), -EINVAL,
 		"FORCE");
 	MUST(farbus_region_revoke(rank->farbus, &rank->stage->token[0], 0, CONFORM_WAIT_MS));
-	CHECK(farbus_region_revoke(rank->farbus, &rank->stage->token[0], 0, 100) < 0);
+	REFUSED(farbus_region_revoke(rank->farbus, &rank->stage->token[0], 0, 100), -ESTALE, NULL);
 	REFUSED(farbus_grant_rotate(rank->farbus, &rank->stage->token[0], &token), -ESTALE, NULL);
 }
 
