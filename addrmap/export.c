@@ -126,6 +126,18 @@ int export_region_lookup(const struct export_table *table, uint64_t id,
 	return 0;
 }
 
+int export_region_next(const struct export_table *table, uint64_t from,
+		       struct export_region *ret_region)
+{
+	struct region key = { .is.region = from };
+	const struct region *region = RB_NFIND(regions, TREE_CONST(regions, &table->regions), &key);
+
+	if (!region)
+		return -ENOENT; /* the end of a loop, not a failure: no text */
+	*ret_region = region->is;
+	return 0;
+}
+
 int export_region_update(struct export_table *table, const struct export_region *is)
 {
 	struct region *region = region_find(table, is->region);

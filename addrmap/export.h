@@ -60,6 +60,9 @@ int export_region_insert(struct export_table *table, const struct export_region 
 int export_region_remove(struct export_table *table, uint64_t region);
 int export_region_lookup(const struct export_table *table, uint64_t region,
 			 struct export_region *ret_region);
+/* The first region whose id is from or above. Errors: -ENOENT, without a text. */
+int export_region_next(const struct export_table *table, uint64_t from,
+		       struct export_region *ret_region);
 int export_region_update(struct export_table *table, const struct export_region *region);
 
 /*

@@ -25,6 +25,7 @@ static const struct {
 	{ ENOTSUP, "not available on this path" },
 	{ EPROTO, "the other side speaks another protocol, or the ranks disagree" },
 	{ ECHILD, "called in a forked child" },
+	{ EIO, "the output of a dump took not all of it" },
 	{ ELOOP, "grants chained too deep" },
 	{ EFAULT, "no memory or window at this address" },
 	{ EBADF, "the descriptor is not open for writing" },

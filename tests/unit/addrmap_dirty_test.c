@@ -347,16 +347,16 @@ static void threads_run(uint32_t markers, bool light, int rounds)
 static void mark__while_harvested__no_store_lost(void **state)
 {
 	(void)state;
-	threads_run(1, false, ROUNDS(30000));
-	threads_run(2, false, ROUNDS(500));
+	threads_run(1, false, ROUNDS(10000));
+	threads_run(2, false, ROUNDS(100));
 }
 
 static void mark_light__while_harvested_with_membarrier__no_store_lost(void **state)
 {
 	(void)state;
 	assert_int_equal(process_get(NULL), 0);
-	threads_run(1, true, ROUNDS(3000));
-	threads_run(2, true, ROUNDS(200));
+	threads_run(1, true, ROUNDS(1500));
+	threads_run(2, true, ROUNDS(60));
 	process_put();
 }
 
