@@ -11,7 +11,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -79,6 +83,28 @@ static void failure_read(int report, struct failure *ret_failure)
 		*ret_failure = (struct failure){ 0, CHILD_FORK };
 }
 
+/*
+ * execvp() says EACCES when a folder of PATH may not be looked into and no other has the program:
+ * a user has such folders, and did not find the program.
+ */
+static int exec_error(const char *program, int err)
+{
+	const char *path = getenv("PATH");
+
+	if (err != -EACCES || strchr(program, '/') || !path)
+		return err;
+	while (*path) {
+		size_t len = strcspn(path, ":");
+		char file[PATH_MAX];
+
+		snprintf(file, sizeof(file), "%.*s/%s", (int)len, path, program);
+		if (access(file, F_OK) == 0)
+			return err;
+		path += len + (path[len] == ':');
+	}
+	return -ENOENT;
+}
+
 int child_start(const struct child_conf *conf, pid_t *ret_pid, enum child_step *ret_step)
 {
 	struct failure failure = { 0, CHILD_FORK };
@@ -102,7 +128,8 @@ int child_start(const struct child_conf *conf, pid_t *ret_pid, enum child_step *
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		*ret_step = failure.step;
-		return failure.err;
+		return failure.step == CHILD_EXEC ? exec_error(conf->argv[0], failure.err) :
+						    failure.err;
 	}
 	*ret_pid = pid;
 	return 0;

@@ -4,6 +4,7 @@
  */
 #include "tests/integ/run_common.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -423,6 +424,28 @@ static void program__missing_or_not_executable__127_and_126(void **state)
 	refused(RUN("-n", "3", "/etc/passwd/x"), 127, "cannot find /etc/passwd/x");
 }
 
+/* A folder of PATH that may not be looked into is no program found; a file that is no program is. */
+static void program__in_a_closed_folder_of_path__127_and_a_file_there_126(void **state)
+{
+	char folder[] = "/tmp/farbus-test-XXXXXX", file[64], path[64];
+	char *before = strdup(getenv("PATH"));
+
+	(void)state;
+	assert_non_null(before);
+	assert_non_null(mkdtemp(folder));
+	snprintf(file, sizeof(file), "%s/no-such-program", folder);
+	close(open(file, O_CREAT | O_WRONLY, 0600));
+	snprintf(path, sizeof(path), "/no/folder::%s", folder);
+	setenv("PATH", path, 1);
+	refused(RUN("-n", "2", "no-such-program"), 126, "cannot execute no-such-program");
+	unlink(file);
+	chmod(folder, 0); /* root is not kept out, and finds nothing there */
+	refused(RUN("-n", "2", "no-such-program"), 127, "cannot find no-such-program");
+	setenv("PATH", before, 1);
+	free(before);
+	rmdir(folder);
+}
+
 static void limits__too_few_descriptors__one_line_and_nothing_left(void **state)
 {
 	struct program program;
@@ -497,6 +520,7 @@ int main(void)
 		cmocka_unit_test(options_of_the_program__after_its_name__not_ours),
 		cmocka_unit_test(options__bad__one_line_and_125),
 		cmocka_unit_test(program__missing_or_not_executable__127_and_126),
+		cmocka_unit_test(program__in_a_closed_folder_of_path__127_and_a_file_there_126),
 		cmocka_unit_test(limits__too_few_descriptors__one_line_and_nothing_left),
 		cmocka_unit_test(standard_descriptors__closed__the_job_runs),
 		cmocka_unit_test(nohup__hangup__ignored),
