@@ -169,6 +169,7 @@ static int core_open(struct farbus *farbus, const struct boot_job *job)
 		mac_random(&restart, sizeof(restart));
 	while (restart == 0);
 	mac_random(&conf.incarnation, sizeof(conf.incarnation));
+	mac_random(conf.random, sizeof(conf.random));
 	conf.instance = (uint32_t)restart << 16 | farbus->self.rank;
 	memcpy(conf.secret, job->secret, sizeof(conf.secret));
 	farbus->self.job = job->job;

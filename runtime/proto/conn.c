@@ -258,6 +258,13 @@ void core_link_down(struct core *core, uint32_t link, int status, uint64_t now)
 
 /* ---- proving the secret ---- */
 
+/* Never the same twice, and nobody can know the next one; yet a run from one seed is always the same. */
+static void nonce_make(struct core *core, uint8_t ret_nonce[MESSAGE_NONCE_SIZE])
+{
+	core->nonce_last++;
+	mac_tag(core->conf.random, &core->nonce_last, sizeof(core->nonce_last), ret_nonce);
+}
+
 static void proof_make(const struct core *core, char side, const struct message_hello *hello,
 		       const struct message_challenge *challenge, uint8_t ret_proof[MAC_PROOF_SIZE])
 {
@@ -321,7 +328,7 @@ void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_hos
 	conn->state = CONN_CHALLENGE;
 	conn->initiator = true;
 	conn->rank = rank;
-	mac_random(conn->nonce, sizeof(conn->nonce));
+	nonce_make(core, conn->nonce);
 	hello = hello_make(core, conn);
 	conn_send(core, conn, &hello, sizeof(hello), NULL, 0, 0);
 	core_settle(core);
@@ -386,7 +393,7 @@ static void hello_handle(struct core *core, struct conn *conn, const struct mess
 		refuse(core, conn, status, fault);
 		return;
 	}
-	mac_random(challenge.nonce, sizeof(challenge.nonce));
+	nonce_make(core, challenge.nonce);
 	proof_make(core, 'A', hello, &challenge, challenge.proof);
 	proof_make(core, 'C', hello, &challenge, conn->proof);
 	conn->rank = hello->rank;

@@ -135,6 +135,7 @@ struct core *core_free(struct core *core)
 	import_table_free(core->imports);
 	free(core->peers);
 	mac_wipe(core->conf.secret, sizeof(core->conf.secret));
+	mac_wipe(core->conf.random, sizeof(core->conf.random));
 	free(core);
 	return NULL;
 }

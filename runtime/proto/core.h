@@ -34,6 +34,7 @@ struct core;
 struct core_conf {
 	uint64_t job;
 	uint8_t secret[MAC_KEY_SIZE];
+	uint8_t random[MAC_KEY_SIZE]; /* nonces come from it: random bytes, or a seed to replay */
 	uint32_t rank, size;
 	uint32_t instance, incarnation;
 	uint64_t auth_timeout_ns; /* a link that has not proved the secret by then is closed */

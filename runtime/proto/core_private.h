@@ -254,7 +254,7 @@ struct inbox_message { /* sent by this instance to itself */
 
 struct core {
 	struct core_conf conf;
-	uint64_t now, wall_s, timer_serial;
+	uint64_t now, wall_s, timer_serial, nonce_last;
 	struct timers timers;
 	struct outs outs, reserve;
 	unsigned reserve_count;

@@ -182,6 +182,7 @@ struct message_access {
 	uint32_t op, width, signal, reserved;
 };
 
+_Static_assert(MESSAGE_NONCE_SIZE == MAC_TAG_SIZE, "a nonce is a tag of a counter");
 _Static_assert(sizeof(struct message_hello) == 56, "no padding");
 _Static_assert(sizeof(struct message_challenge) == 72, "no padding");
 _Static_assert(sizeof(struct message_reply) == 24, "no padding");
