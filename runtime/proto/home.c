@@ -289,6 +289,9 @@ void home_renew(struct core *core, struct conn *conn, const struct message_renew
 
 	if (err == 0)
 		err = hold_of(core, conn, message->record, &hold);
+	/* The importer gives its mapping up in any case: it must not believe that it has one. */
+	if (err == 0 && hold->blocking)
+		err = error_set(-ESTALE, "the import was revoked meanwhile: import again");
 	if (err == 0)
 		err = export_token_check(core->exports, &token, core->wall_s, &grant);
 	if (err == 0)

@@ -447,6 +447,28 @@ static void renew__token_of_other_grant__einval_and_import_unchanged(void **stat
 	net_free(net, true);
 }
 
+static void renew__home_has_ordered_it_out_already__estale(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_joined(seed, 2);
+		struct farbus_token one, two, three;
+		struct ask *renew;
+		uint32_t index;
+
+		region_with(net, 0, RWA, 0, &one);
+		index = import_of(net, 1, &one);
+		EXPECT_INT(net_rotate(net, 0, &one, &two), 0);
+		EXPECT_INT(net_rotate(net, 0, &two, &three), 0); /* BLOCK is under way */
+		renew = net_renew(net, 1, index, &three, MS);
+		EXPECT_INT(net_wait(net, renew), -ESTALE);
+		net_run(net);
+		EXPECT_INT(net_add(net, 1, index, 0, 1), -ESTALE);
+		net_free(net, true);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +493,7 @@ int main(void)
 		cmocka_unit_test(rotate__served_importers__same),
 		cmocka_unit_test(rotate__twice__holders_of_the_first_are_out),
 		cmocka_unit_test(renew__token_of_other_grant__einval_and_import_unchanged),
+		cmocka_unit_test(renew__home_has_ordered_it_out_already__estale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
