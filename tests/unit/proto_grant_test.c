@@ -469,7 +469,7 @@ static void renew__home_has_ordered_it_out_already__estale(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(import__mappable_grant_of_other_rank__mapped_at_its_offset),
@@ -496,5 +496,6 @@ int main(void)
 		cmocka_unit_test(renew__home_has_ordered_it_out_already__estale),
 	};
 
+	test_choose(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
