@@ -271,6 +271,9 @@ static int revoke_allowed(const struct core *core, uint32_t grant, uint32_t inst
 
 	if (instance == core->conf.instance)
 		return 0;
+	/* One that is over is nobody's any more. */
+	if (export_grant_lookup(core->exports, grant, &is) == -ESTALE)
+		return -ESTALE;
 	while (grant && export_grant_lookup(core->exports, grant, &is) == 0) {
 		if (is.maker == instance)
 			return 0;

@@ -104,6 +104,54 @@ static void revoke__stopped_importer__etimedout_and_asked_again_waits_on(void **
 	net_free(net, true);
 }
 
+static void revoke__asked_again_after_it_was_over__estale_also_for_the_maker(void **state)
+{
+	struct net *net = net_joined(1, 3);
+	struct farbus_token token, bad;
+	uint32_t index;
+	struct ask *chain;
+
+	(void)state;
+	region_with(net, 0, RWA | FARBUS_G, 0, &token);
+	index = import_of(net, 1, &token);
+	chain = net_chain(net, 1, index, 0, PAGE, FARBUS_R, 0, 0, MS);
+	EXPECT_INT(net_wait(net, chain), 0);
+	import_of(net, 2, &chain->token);
+	net_stop(net, 2);
+	EXPECT_INT(net_wait(net, net_revoke(net, 1, &chain->token, false, 50)), -ETIMEDOUT);
+	net_stop(net, 1);
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &token, false, 50)), -ETIMEDOUT);
+	net_continue(net, 1);
+	net_continue(net, 2);
+	net_run(net); /* the acknowledgements come while nobody waits */
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &token, false, MS)), -ESTALE);
+	EXPECT_INT(net_wait(net, net_revoke(net, 1, &chain->token, false, MS)), -ESTALE);
+	bad = token;
+	bad.text[20] ^= 1;
+	EXPECT(net_wait(net, net_revoke(net, 0, &bad, false, MS)) < 0);
+	net_free(net, true);
+}
+
+static void revoke__one_epoch_asked_again_after_it_was_over__estale(void **state)
+{
+	struct net *net = net_joined(1, 2);
+	struct farbus_token old, new;
+	uint32_t index;
+
+	(void)state;
+	region_with(net, 0, RWA, 0, &old);
+	index = import_of(net, 1, &old);
+	EXPECT_INT(net_rotate(net, 0, &old, &new), 0);
+	net_stop(net, 1);
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &old, false, 50)), -ETIMEDOUT);
+	net_continue(net, 1);
+	net_run(net);
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &old, false, MS)), -ESTALE);
+	EXPECT_INT(net_add(net, 1, index, 0, 1), -ESTALE);
+	EXPECT_INT(net_wait(net, net_import(net, 1, &new, MS)), 0);
+	net_free(net, true);
+}
+
 static void revoke__importer_dies_instead_of_answering__zero(void **state)
 {
 	(void)state;
@@ -310,6 +358,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(
 			revoke__served_importer_puts_on__nothing_is_carried_out_after_zero),
 		cmocka_unit_test(revoke__stopped_importer__etimedout_and_asked_again_waits_on),
+		cmocka_unit_test(revoke__asked_again_after_it_was_over__estale_also_for_the_maker),
+		cmocka_unit_test(revoke__one_epoch_asked_again_after_it_was_over__estale),
 		cmocka_unit_test(revoke__importer_dies_instead_of_answering__zero),
 		cmocka_unit_test(revoke__release_under_way__both_end_and_no_store_lands),
 		cmocka_unit_test(revoke__import_under_way__refused_or_revoked),
