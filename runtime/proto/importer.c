@@ -384,17 +384,22 @@ static const struct order *order_find(uint32_t kind, enum core_work_kind work)
 	return NULL;
 }
 
-/* Is this the import the home means? A released one may have left its index to another. */
+/*
+ * Is this the import the home means? A released one may have left its index to another. BLOCK is for
+ * whatever has a mapping: one that is revoked has it as long as the driver could not let go.
+ */
 static bool order_meant(const struct core *core, const struct conn *conn,
 			const struct message_record *message, struct import_entry *ret_entry)
 {
 	return import_lookup(core->imports, message->index, ret_entry) == 0 &&
 	       ret_entry->home_instance == conn->instance && ret_entry->remote == message->record &&
-	       ret_entry->state == IMPORT_READY;
+	       (ret_entry->state == IMPORT_READY || message->head.kind == MESSAGE_BLOCK);
 }
 
 static void import_revoked(struct core *core, uint32_t import, struct import_entry *entry)
 {
+	if (entry->state == IMPORT_REVOKED)
+		return;
 	entry->state = IMPORT_REVOKED;
 	import_update(core->imports, import, entry);
 	out_event(core, FARBUS_EVENT_REVOKED, entry->home_rank, entry->home_instance, entry->region,

@@ -152,6 +152,54 @@ static void revoke__one_epoch_asked_again_after_it_was_over__estale(void **state
 	net_free(net, true);
 }
 
+static void revoke__importer_cannot_unmap__not_zero_until_it_has(void **state)
+{
+	struct net *net = net_joined(1, 2);
+	struct farbus_token token;
+	uint64_t region = region_with(net, 0, RWA, 0, &token);
+	uint32_t index = import_of(net, 1, &token);
+
+	(void)state;
+	net_node(net, 1)->work_fail[CORE_WORK_BLOCK] = 2;
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &token, false, 50)), -ETIMEDOUT);
+	EXPECT_INT(net_store_raw(net, 1, index, 0, 1), 0);
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &token, false, 50)), -ETIMEDOUT);
+	EXPECT_INT(net_store_raw(net, 1, index, 0, 2), 0);
+	EXPECT_INT(net_wait(net, net_revoke(net, 0, &token, false, MS)), 0);
+	expect_shut(net, 0, region, 1, index);
+	EXPECT_INT(net_events(net, 1, FARBUS_EVENT_REVOKED, 0), 1);
+	net_free(net, true);
+}
+
+/* The driver may take its time: an order that is repeated is not done before the first one is. */
+static void revoke__asked_again_while_unmapping__not_zero_before_it_is_done(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_new(&(struct net_conf){
+			.seed = seed, .size = 2, .work_delay_max_ns = 5 * NS_PER_MS });
+		struct farbus_token token;
+		struct ask *one, *two;
+		uint64_t region;
+		uint32_t node, index;
+
+		EXPECT_INT(net_start(net, &(struct net_node_conf){ .rank = 0 }, &node), 0);
+		EXPECT_INT(net_start(net, &(struct net_node_conf){ .rank = 1 }, &node), 0);
+		EXPECT_INT(net_wait(net, net_join(net, 1, MS)), 0);
+		region = region_with(net, 0, RWA, 0, &token);
+		index = import_of(net, 1, &token);
+		one = net_revoke(net, 0, &token, false, MS);
+		two = net_revoke(net, 0, &token, false, MS);
+		while (!one->done && !two->done)
+			EXPECT(net_step(net));
+		expect_shut(net, 0, region, 1, index);
+		EXPECT_INT(net_wait(net, one), 0);
+		EXPECT_INT(net_wait(net, two), 0);
+		net_free(net, true);
+	}
+}
+
 static void revoke__importer_dies_instead_of_answering__zero(void **state)
 {
 	(void)state;
@@ -360,6 +408,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(revoke__stopped_importer__etimedout_and_asked_again_waits_on),
 		cmocka_unit_test(revoke__asked_again_after_it_was_over__estale_also_for_the_maker),
 		cmocka_unit_test(revoke__one_epoch_asked_again_after_it_was_over__estale),
+		cmocka_unit_test(revoke__importer_cannot_unmap__not_zero_until_it_has),
+		cmocka_unit_test(revoke__asked_again_while_unmapping__not_zero_before_it_is_done),
 		cmocka_unit_test(revoke__importer_dies_instead_of_answering__zero),
 		cmocka_unit_test(revoke__release_under_way__both_end_and_no_store_lands),
 		cmocka_unit_test(revoke__import_under_way__refused_or_revoked),
