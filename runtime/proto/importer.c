@@ -248,7 +248,8 @@ void core_import_release(struct core *core, uint32_t import, uint64_t now)
 		return;
 	import_remove(core->imports, import);
 	peer = &core->peers[entry.home_rank];
-	if (entry.state == IMPORT_READY && peer->conn && peer->instance == entry.home_instance)
+	/* Revoked ones, too: the home may wait for one that could not be unmapped until now. */
+	if (entry.remote && peer->conn && peer->instance == entry.home_instance)
 		release_send(core, peer->conn, entry.remote);
 	core_settle(core);
 }

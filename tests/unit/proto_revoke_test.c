@@ -171,6 +171,26 @@ static void revoke__importer_cannot_unmap__not_zero_until_it_has(void **state)
 	net_free(net, true);
 }
 
+static void revoke__importer_cannot_unmap_but_releases__done(void **state)
+{
+	struct net *net = net_joined(1, 2);
+	struct farbus_token token;
+	uint32_t index;
+	struct ask *revoke;
+
+	(void)state;
+	region_with(net, 0, RWA, 0, &token);
+	index = import_of(net, 1, &token);
+	net_node(net, 1)->work_fail[CORE_WORK_BLOCK] = 1;
+	revoke = net_revoke(net, 0, &token, false, MS);
+	net_run_for(net, 20 * NS_PER_MS);
+	EXPECT(!revoke->done);
+	net_release(net, 1, index);
+	EXPECT_INT(net_wait(net, revoke), 0);
+	EXPECT(net_now(net) < revoke->deadline);
+	net_free(net, true);
+}
+
 /* The driver may take its time: an order that is repeated is not done before the first one is. */
 static void revoke__asked_again_while_unmapping__not_zero_before_it_is_done(void **state)
 {
@@ -409,6 +429,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(revoke__asked_again_after_it_was_over__estale_also_for_the_maker),
 		cmocka_unit_test(revoke__one_epoch_asked_again_after_it_was_over__estale),
 		cmocka_unit_test(revoke__importer_cannot_unmap__not_zero_until_it_has),
+		cmocka_unit_test(revoke__importer_cannot_unmap_but_releases__done),
 		cmocka_unit_test(revoke__asked_again_while_unmapping__not_zero_before_it_is_done),
 		cmocka_unit_test(revoke__importer_dies_instead_of_answering__zero),
 		cmocka_unit_test(revoke__release_under_way__both_end_and_no_store_lands),
