@@ -163,7 +163,9 @@ static int import_ready(const struct core *core, uint32_t import, struct import_
 	if (err < 0)
 		return err;
 	if (ret_entry->state == IMPORT_LOST)
-		return error_set(-EHOSTDOWN, "rank %u has ended: release the import",
+		return error_set(-EHOSTDOWN,
+				 "rank %u has ended, or its new memory could not be mapped here: "
+				 "release the import",
 				 ret_entry->home_rank);
 	if (ret_entry->state != IMPORT_READY)
 		return error_set(-ESTALE, "the import is revoked: release it and ask its owner "
@@ -407,6 +409,31 @@ static void import_revoked(struct core *core, uint32_t import, struct import_ent
 		  -ESTALE);
 }
 
+static void lost_push(struct core *core, uint32_t import, int status)
+{
+	struct out *out = out_new(core, CORE_WORK, 0);
+
+	if (!out)
+		return; /* calls see the state in the table; only windows are not fenced */
+	out->is.work_kind = CORE_WORK_LOST;
+	out->is.import = import;
+	out->is.status = status;
+	out_push(core, out);
+}
+
+/* It could not be suspended, or got no new memory: nothing may go on, or wait, in what it has. */
+static void import_give_up(struct core *core, uint32_t import, uint32_t record, int status)
+{
+	struct import_entry entry;
+
+	if (import_lookup(core->imports, import, &entry) < 0 || entry.remote != record ||
+	    entry.state != IMPORT_READY)
+		return;
+	entry.state = IMPORT_LOST;
+	import_update(core->imports, import, &entry);
+	lost_push(core, import, status);
+}
+
 void importer_order(struct core *core, struct conn *conn, const struct message_record *message,
 		    int fd, uint64_t region)
 {
@@ -425,6 +452,8 @@ void importer_order(struct core *core, struct conn *conn, const struct message_r
 	work = work_new(core, order->work, &out, 0);
 	if (!work) {
 		out_fd_drop(core, fd);
+		if (order->work != CORE_WORK_BLOCK)
+			import_give_up(core, message->index, message->record, -ENOMEM);
 		acknowledge(core, conn, order->answer, message->record, -ENOMEM);
 		return;
 	}
@@ -437,18 +466,6 @@ void importer_order(struct core *core, struct conn *conn, const struct message_r
 	out->is.region = conn == core->self ? region : 0;
 	out->is.mem_off = message->mem_off;
 	work_push(core, work, out);
-}
-
-static void lost_push(struct core *core, uint32_t import, int status)
-{
-	struct out *out = out_new(core, CORE_WORK, 0);
-
-	if (!out)
-		return; /* calls see the state in the table; only windows are not fenced */
-	out->is.work_kind = CORE_WORK_LOST;
-	out->is.import = import;
-	out->is.status = status;
-	out_push(core, out);
 }
 
 void importer_lost(struct core *core, uint32_t instance, int status)
@@ -469,17 +486,9 @@ void importer_lost(struct core *core, uint32_t instance, int status)
 void importer_work_done(struct core *core, struct work *work, int status)
 {
 	const struct order *order = order_find(0, work->kind);
-	struct import_entry entry;
 
+	if (work->kind != CORE_WORK_BLOCK && status < 0)
+		import_give_up(core, work->import, work->record, status);
 	if (work->conn)
 		acknowledge(core, work->conn, order->answer, work->record, status);
-	if (work->kind != CORE_WORK_REMAP || status == 0)
-		return;
-	/* It has no memory now: nothing may wait for more. */
-	if (import_lookup(core->imports, work->import, &entry) < 0 ||
-	    entry.remote != work->record || entry.state != IMPORT_READY)
-		return;
-	entry.state = IMPORT_LOST;
-	import_update(core->imports, work->import, &entry);
-	lost_push(core, work->import, status);
 }

@@ -215,6 +215,28 @@ static void force__another_survivor_is_silent_too__not_waited_for_and_goes_on_la
 	net_free(scene.net, true);
 }
 
+/* It cannot stop its threads: they must not go on in the old memory as if nothing had happened. */
+static void force__survivor_cannot_suspend__its_import_is_lost(void **state)
+{
+	struct scene scene;
+	int err;
+
+	(void)state;
+	scene_open(&scene, 1);
+	net_node(scene.net, 2)->work_fail[CORE_WORK_SUSPEND] = 1;
+	EXPECT_INT(net_wait(scene.net, scene_force(&scene)), 0);
+	net_run(scene.net);
+	err = net_add(scene.net, 2, scene.survivor[2], 0, 1);
+	EXPECT(err == -ENOMEM);
+	EXPECT(put_word(scene.net, 2, scene.survivor[2], 0, 1) < 0);
+	EXPECT_INT(net_add(scene.net, 3, scene.survivor[3], 0, 1), 0);
+	EXPECT_INT(net_word(scene.net, 0, scene.region, 0), 1);
+	net_release(scene.net, 2, scene.survivor[2]);
+	net_continue(scene.net, 1);
+	EXPECT_INT(net_wait(scene.net, net_withdraw(scene.net, 0, scene.region, false, MS)), 0);
+	net_free(scene.net, true);
+}
+
 static void force__survivor_cannot_map_the_new_memory__its_import_is_lost(void **state)
 {
 	struct scene scene;
@@ -317,6 +339,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(force__no_memory_for_the_copy__enomem_then_again),
 		cmocka_unit_test(
 			force__another_survivor_is_silent_too__not_waited_for_and_goes_on_later),
+		cmocka_unit_test(force__survivor_cannot_suspend__its_import_is_lost),
 		cmocka_unit_test(force__survivor_cannot_map_the_new_memory__its_import_is_lost),
 		cmocka_unit_test(
 			force__home_dies_in_the_middle__suspended_imports_are_lost_not_stuck),
