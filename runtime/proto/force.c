@@ -144,7 +144,9 @@ static void survivors_resume(struct core *core, uint64_t region)
 			if (hold->region != region || (!hold->suspended && !hold->suspending))
 				continue;
 			hold->suspended = hold->suspending = false;
-			order_send(core, hold, MESSAGE_REMAP, region);
+			/* One that was revoked meanwhile stays without memory. */
+			if (!hold->blocking)
+				order_send(core, hold, MESSAGE_REMAP, region);
 		}
 }
 

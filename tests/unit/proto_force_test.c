@@ -253,6 +253,45 @@ static void force__survivor_cannot_map_the_new_memory__its_import_is_lost(void *
 	net_free(scene.net, true);
 }
 
+static void remap_seen(void *arg, uint32_t node, void *data, size_t len)
+{
+	const struct message_head *head = data;
+
+	(void)node;
+	(void)len;
+	*(unsigned *)arg += head->kind == MESSAGE_REMAP;
+}
+
+static void force__survivor_is_revoked_too_meanwhile__gets_no_new_memory(void **state)
+{
+	unsigned remaps = 0;
+	struct scene scene;
+	struct ask *revoke, *second;
+
+	(void)state;
+	scene_open(&scene, 1);
+	net_on_send(scene.net, remap_seen, &remaps);
+	net_stop(scene.net, 3);
+	revoke = scene_force(&scene);
+	net_run_for(scene.net, 60 * NS_PER_MS); /* 2 is suspended, 3 does not answer */
+	EXPECT_INT(net_node(scene.net, 2)->suspend_count, 1);
+	second = net_revoke(scene.net, 0, &scene.other, false, MS);
+	EXPECT_INT(net_wait(scene.net, revoke), 0);
+	EXPECT_INT(net_wait(scene.net, second), 0);
+	net_run(scene.net);
+	EXPECT_INT(remaps, 0);
+	EXPECT_INT(net_store_raw(scene.net, 3, scene.survivor[3], 0, 1), -EFAULT);
+	net_continue(scene.net, 3);
+	net_continue(scene.net, 1);
+	net_run(scene.net);
+	for (uint32_t node = 0; node < 4; node++)
+		if (node != 1) {
+			EXPECT_INT(net_add(scene.net, node, scene.survivor[node], 0, 1), -ESTALE);
+			EXPECT_INT(net_store_raw(scene.net, node, scene.survivor[node], 0, 1),
+				   -EFAULT);
+		}
+	net_free(scene.net, true);
+}
 
 static void force__home_dies_in_the_middle__suspended_imports_are_lost_not_stuck(void **state)
 {
@@ -341,6 +380,7 @@ int main(int argc, char **argv)
 			force__another_survivor_is_silent_too__not_waited_for_and_goes_on_later),
 		cmocka_unit_test(force__survivor_cannot_suspend__its_import_is_lost),
 		cmocka_unit_test(force__survivor_cannot_map_the_new_memory__its_import_is_lost),
+		cmocka_unit_test(force__survivor_is_revoked_too_meanwhile__gets_no_new_memory),
 		cmocka_unit_test(
 			force__home_dies_in_the_middle__suspended_imports_are_lost_not_stuck),
 		cmocka_unit_test(force__survivor_releases_or_dies_while_suspended__force_goes_on),
