@@ -72,15 +72,39 @@ static void bindings_report(const struct bind *bind)
 		dprintf(2, "farbus-run: rank %u: %s\n", i, bind->place[i].text);
 }
 
+/* As a shell would take it. */
+static void word_print(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_@%+=:,./-";
+
+	if (*word && !word[strspn(word, plain)]) {
+		fputs(word, stdout);
+		return;
+	}
+	putchar('\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			fputs("'\\'", stdout);
+		putchar(*word);
+	}
+	putchar('\'');
+}
+
 static void dry_run_print(const struct options *options, const struct bind *bind)
 {
-	for (size_t i = 0; i < options->export_count; i++)
-		printf("set %s\n", options->export[i]);
+	for (size_t i = 0; i < options->export_count; i++) {
+		fputs("set ", stdout);
+		word_print(options->export[i]);
+		putchar('\n');
+	}
 	for (uint32_t i = 0; i < options->size; i++) {
 		printf("rank %u: %s: PMI_RANK=%u PMI_SIZE=%u", i, bind->place[i].text, i,
 		       options->size);
-		for (char **word = options->command; *word; word++)
-			printf(" %s", *word);
+		for (char **word = options->command; *word; word++) {
+			putchar(' ');
+			word_print(*word);
+		}
 		putchar('\n');
 	}
 }

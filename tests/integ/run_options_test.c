@@ -359,6 +359,24 @@ static void dry_run__a_command__printed_and_not_run(void **state)
 	program_free(&program);
 }
 
+static void dry_run__words_with_blanks_and_quotes__as_a_shell_takes_them(void **state)
+{
+	struct program program;
+
+	(void)state;
+	run(&program,
+	    RUN("-n", "1", "--dry-run", "--bind", "none", "-x", "A=b c", "prog", "a b", "it's", "",
+		"$x", "--y=1,2/3"),
+	    "");
+	assert_int_equal(program.code, 0);
+	assert_string_equal(
+		program.out,
+		"set 'A=b c'\n"
+		"rank 0: not bound: PMI_RANK=0 PMI_SIZE=1 prog 'a b' 'it'\\''s' '' '$x' "
+		"--y=1,2/3\n");
+	program_free(&program);
+}
+
 static void help_and_version__asked__printed_with_0(void **state)
 {
 	struct program program;
@@ -422,6 +440,27 @@ static void program__missing_or_not_executable__127_and_126(void **state)
 	refused(RUN("-n", "3", "/etc/passwd"), 126, "cannot execute /etc/passwd");
 	refused(RUN("-n", "3", "/tmp"), 126, "cannot execute /tmp");
 	refused(RUN("-n", "3", "/etc/passwd/x"), 127, "cannot find /etc/passwd/x");
+}
+
+/* What was asked for was to print: a full disk is a failure, in one line. */
+static void printing__disk_full__125_and_one_line(void **state)
+{
+	static char *const how[] = { "--help", "--version", "--dry-run -n 1 true" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(how) / sizeof(how[0]); i++) {
+		struct program program;
+		char line[512];
+
+		snprintf(line, sizeof(line), "%s %s >/dev/full", FARBUS_RUN, how[i]);
+		program_start(&program, (char *[]){ "/bin/sh", "-c", line, NULL });
+		program_wait(&program);
+		assert_int_equal(program.code, 125);
+		assert_string_equal(program.err,
+				    "farbus-run: cannot write to stdout: No space left "
+				    "on device\n");
+		program_free(&program);
+	}
 }
 
 /* A folder of PATH that may not be looked into is no program found; a file that is no program is. */
@@ -516,10 +555,12 @@ int main(void)
 		cmocka_unit_test(bind__described_machines__spread_over_sockets_then_cores),
 		cmocka_unit_test(bind__cpu_that_is_not_there__refused_and_nothing_runs),
 		cmocka_unit_test(dry_run__a_command__printed_and_not_run),
+		cmocka_unit_test(dry_run__words_with_blanks_and_quotes__as_a_shell_takes_them),
 		cmocka_unit_test(help_and_version__asked__printed_with_0),
 		cmocka_unit_test(options_of_the_program__after_its_name__not_ours),
 		cmocka_unit_test(options__bad__one_line_and_125),
 		cmocka_unit_test(program__missing_or_not_executable__127_and_126),
+		cmocka_unit_test(printing__disk_full__125_and_one_line),
 		cmocka_unit_test(program__in_a_closed_folder_of_path__127_and_a_file_there_126),
 		cmocka_unit_test(limits__too_few_descriptors__one_line_and_nothing_left),
 		cmocka_unit_test(standard_descriptors__closed__the_job_runs),
