@@ -100,6 +100,7 @@ int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
 		return err;
 	}
 	region_open_locked(region);
+	fabric_open_locked(region, output->key, output->key_len);
 	counter_add(COUNTER_import_made, 1);
 	return 0;
 }

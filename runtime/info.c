@@ -99,7 +99,11 @@ static void import_print(const struct farbus_region *region, const char *comma, 
 		"\"status\":\"%s\"}",
 		comma, region->import, (unsigned long long)region->id,
 		(unsigned long long)region->off, (unsigned long long)region->len, rights,
-		region->home_rank, region->home_instance, region->served ? "served" : "mapped",
+		region->home_rank, region->home_instance,
+		region->remote ? "fabric" :
+		region->served ? "served" :
+				 "mapped",
+		region->remote ? "the network's devices reach the memory" :
 		region->served ? "the grant or the home does not allow a mapping" :
 				 "same host, same user, mappable grant",
 		one, one, one, region_transport(region), farbus_strerror(status));

@@ -26,6 +26,7 @@
 
 #define AUTH_TIMEOUT_NS (10 * NS_PER_S)
 #define CLOSE_TIMEOUT_NS (200 * NS_PER_MS)
+#define JOIN_WAIT_NS NS_PER_S
 #define BOOT_KEY "farbus-job"
 
 /* What rank 0 tells the others through the launcher. */
@@ -264,6 +265,7 @@ static int instance_new(struct farbus **ret_farbus)
 	farbus->epoll = farbus->wake = farbus->timer = farbus->info = -1;
 	farbus->net = farbus->lead_wake = -1;
 	LIST_INIT(&farbus->regions);
+	STAILQ_INIT(&farbus->fabric_waiting);
 	*ret_farbus = farbus;
 	return 0;
 }
@@ -367,6 +369,23 @@ static bool links_drained_locked(struct farbus *farbus) REQUIRES(&farbus->lock)
 	return true;
 }
 
+static bool all_came(const void *arg)
+{
+	return core_all_came(arg);
+}
+
+/* A rank 0 that ends at once (a usage error, say) waits a little for ranks that are just joining. */
+static void latecomers_wait(struct farbus *farbus)
+{
+	pthread_cond_t cond;
+
+	cond_init_monotonic(&cond);
+	lock_acquire(&farbus->lock);
+	wait_until_locked(farbus, &cond, all_came, farbus->core, clock_now_ns() + JOIN_WAIT_NS);
+	lock_release(&farbus->lock);
+	pthread_cond_destroy(&cond);
+}
+
 static void goodbye(struct farbus *farbus)
 {
 	uint64_t until = clock_now_ns() + CLOSE_TIMEOUT_NS;
@@ -391,7 +410,9 @@ static void regions_drop(struct farbus *farbus)
 	struct farbus_region *region;
 
 	lock_acquire(&farbus->lock);
+	fabric_hide_all_locked(farbus);
 	while ((region = LIST_FIRST(&farbus->regions))) {
+		fabric_close_locked(region);
 		region_close_locked(region, NS_PER_S);
 		window_drop_locked(region);
 		region_unregister_locked(farbus, region);
@@ -409,6 +430,8 @@ int farbus_close(struct farbus *farbus)
 	err = process_check();
 	if (err < 0)
 		return err;
+	if (farbus->boot)
+		latecomers_wait(farbus);
 	goodbye(farbus);
 	service_stop(farbus);
 	regions_drop(farbus);

@@ -78,6 +78,11 @@ struct farbus_region {
 	uint64_t control_off;
 	struct signal_lane *lane; /* SIGNAL_LANE_MAX of them; NULL: none */
 	uint32_t generation;
+	struct transport_remote *remote; /* owned; NULL: no one-sided access */
+	struct backend *remote_backend;	 /* borrows */
+	uint32_t onesided;		 /* TRANSPORT_ operations of remote */
+	bool rekeying;			 /* the key is not valid any more, the home was asked */
+	STAILQ_HEAD(fabric_ops, fabric_op) stale; /* wait for a new key */
 	SLIST_HEAD(served_list, served_thread) served_threads;
 	_Atomic uint32_t served_pending;
 	pthread_cond_t served_room;
@@ -102,6 +107,27 @@ struct request {
 	struct farbus_region *region;
 	struct served_thread *thread;
 	char why[128];
+};
+
+/* A one-sided operation under way. */
+struct fabric_op {
+	STAILQ_ENTRY(fabric_op) link; /* in its region's stale, or its instance's fabric_waiting */
+	struct farbus_region *region;
+	struct served_thread *thread;
+	bool get;
+	uint64_t off;
+	const void *src; /* put; borrows, or is data */
+	void *dst;	 /* get; borrows */
+	size_t len;
+	uint8_t data[]; /* of a short put: the caller has its buffer back at once */
+};
+
+/* Memory of ours that an importer's device can reach. */
+struct exposure {
+	LIST_ENTRY(exposure) link;
+	uint32_t record;
+	struct backend *backend;	    /* borrows */
+	struct transport_exposure *exposed; /* owned */
 };
 
 struct pending_message {
@@ -148,8 +174,10 @@ struct farbus {
 	struct sameva *sameva;
 	_Atomic(struct farbus_region *) *by_import[1024]; /* import index -> handle, 1024 each */
 	LIST_HEAD(region_list, farbus_region) regions;
-	uint32_t serial; /* of the next region */
-	int tombstone;	 /* empty memfd: a mapping of it raises SIGBUS */
+	LIST_HEAD(exposure_list, exposure) exposures[INSTANCE_REQUEST_BUCKETS];
+	struct fabric_ops fabric_waiting; /* for room in their transport */
+	uint32_t serial;		  /* of the next region */
+	int tombstone;			  /* empty memfd: a mapping of it raises SIGBUS */
 	LIST_HEAD(request_list, request) requests[INSTANCE_REQUEST_BUCKETS];
 
 	int epoll, wake, timer, info; /* the service thread's */
@@ -264,6 +292,29 @@ int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic
 int served_flush(struct farbus_region *region, int timeout_ms);
 /* Until no put of any thread is under way: each ends at its deadline at the latest. */
 void served_drain_locked(struct farbus_region *region);
+
+void served_ended(struct farbus_region *region, struct served_thread *thread, int status,
+		  const char *why);
+struct served_thread *served_thread_locked(struct farbus_region *region);
+/* Until fewer than SERVED_DEPTH operations of the region are under way. */
+void served_room_wait_locked(struct farbus_region *region);
+int served_thread_wait_locked(struct farbus_region *region, struct served_thread *thread);
+
+/* ---- fabric.c: one-sided access by a network device ---- */
+/* Puts the region on the key that its home gave; without one, or on failure, access is served. */
+void fabric_open_locked(struct farbus_region *region, const void *key, size_t key_len);
+void fabric_close_locked(struct farbus_region *region);
+int fabric_put_locked(struct farbus_region *region, uint64_t off, const void *src, size_t len);
+int fabric_get_locked(struct farbus_region *region, uint64_t off, void *dst, size_t len);
+void fabric_complete_locked(struct farbus *farbus, uint64_t cookie, int status)
+	REQUIRES(&farbus->lock);
+/* Every operation of the region ends with this status (death, revocation). */
+void fabric_fail_locked(struct farbus_region *region, int status);
+/* The home's side. Returns the length of the key; 0: it cannot be exposed. */
+size_t fabric_expose_locked(struct farbus *farbus, const struct core_output *output,
+			    struct transport_key *ret_key) REQUIRES(&farbus->lock);
+void fabric_hide_locked(struct farbus *farbus, uint32_t record) REQUIRES(&farbus->lock);
+void fabric_hide_all_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 
 /* ---- rma.c ---- */
 /* On memory that is known to be there. */

@@ -495,6 +495,7 @@ static int release_locked(struct farbus *farbus, struct farbus_region *region)
 	if (err < 0)
 		return err;
 	served_drain_locked(region);
+	fabric_close_locked(region);
 	window_drop_locked(region);
 	if (region->own) {
 		region_unmap_memory(region);

@@ -72,6 +72,7 @@ int region_new(struct farbus *farbus, struct farbus_region **ret_region)
 	region->fd = -1;
 	atomic_store_explicit(&region->state, REGION_READY, memory_order_relaxed);
 	SLIST_INIT(&region->served_threads);
+	STAILQ_INIT(&region->stale);
 	cond_init_monotonic(&region->served_room);
 	*ret_region = region;
 	return 0;
@@ -271,6 +272,9 @@ const char *region_transport(const struct farbus_region *region)
 
 static uint32_t region_onesided(const struct farbus_region *region)
 {
+	if (region->remote)
+		return (region->onesided & TRANSPORT_PUT ? FARBUS_ONESIDED_PUT : 0) |
+		       (region->onesided & TRANSPORT_GET ? FARBUS_ONESIDED_GET : 0);
 	return region->served ? 0 :
 				FARBUS_ONESIDED_PUT | FARBUS_ONESIDED_GET | FARBUS_ONESIDED_ATOMIC;
 }
@@ -294,6 +298,7 @@ int farbus_region_info(struct farbus_region *region, struct farbus_region_info *
 	info.home_instance = region->home_instance;
 	info.generation = region->generation;
 	info.path = region->own	   ? FARBUS_PATH_OWN :
+		    region->remote ? FARBUS_PATH_FABRIC :
 		    region->served ? FARBUS_PATH_SERVED :
 				     FARBUS_PATH_MAPPED;
 	info.onesided = region_onesided(region);

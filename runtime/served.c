@@ -18,7 +18,7 @@
 
 #define GET_BATCH 16
 
-static struct served_thread *thread_get_locked(struct farbus_region *region)
+struct served_thread *served_thread_locked(struct farbus_region *region)
 {
 	const void *slot = process_slot_self();
 	struct served_thread *thread;
@@ -34,19 +34,23 @@ static struct served_thread *thread_get_locked(struct farbus_region *region)
 	return thread;
 }
 
-static void put_done(struct farbus *farbus, struct request *request, struct core_output *output)
+/* An operation of the thread has ended; its failure is the next flush's. */
+void served_ended(struct farbus_region *region, struct served_thread *thread, int status,
+		  const char *why)
 {
-	struct served_thread *thread = request->thread;
-	struct farbus_region *region = request->region;
-
-	(void)farbus;
 	thread->pending--;
 	atomic_fetch_sub_explicit(&region->served_pending, 1, memory_order_release);
-	if (output->status < 0 && thread->error == 0) {
-		thread->error = output->status;
-		snprintf(thread->why, sizeof(thread->why), "%.120s", output->why);
+	if (status < 0 && thread->error == 0) {
+		thread->error = status;
+		snprintf(thread->why, sizeof(thread->why), "%.120s", why);
 	}
 	pthread_cond_broadcast(&region->served_room);
+}
+
+static void put_done(struct farbus *farbus, struct request *request, struct core_output *output)
+{
+	(void)farbus;
+	served_ended(request->region, request->thread, output->status, output->why);
 	free(request);
 }
 
@@ -98,11 +102,41 @@ static bool thread_idle(const void *arg)
 }
 
 /* Puts end by their deadlines, so that this ends, too. */
-static void room_wait_locked(struct farbus_region *region)
+void served_room_wait_locked(struct farbus_region *region)
 {
 	lock_held(&region->farbus->lock);
 	if (!room(region))
 		wait_until_locked(region->farbus, &region->served_room, room, region, UINT64_MAX);
+}
+
+/* Operations end by their deadlines, so that this ends, too. Returns its first failure, once. */
+int served_thread_wait_locked(struct farbus_region *region, struct served_thread *thread)
+{
+	int err;
+
+	lock_held(&region->farbus->lock);
+	wait_until_locked(region->farbus, &region->served_room, thread_idle, thread, UINT64_MAX);
+	err = thread->error;
+	thread->error = 0;
+	return err < 0 ? error_set(err, "%s", thread->why[0] ? thread->why : farbus_strerror(err)) :
+			 0;
+}
+
+static bool fabric(const struct farbus_region *region, uint32_t operation)
+{
+	return region->remote && (region->onesided & operation);
+}
+
+/* Puts by the device must be there before the home carries out a signal. */
+static int fabric_settle_locked(struct farbus_region *region)
+{
+	struct served_thread *thread;
+
+	lock_held(&region->farbus->lock);
+	if (!region->remote)
+		return 0;
+	thread = served_thread_locked(region);
+	return thread ? served_thread_wait_locked(region, thread) : 0;
 }
 
 int served_put(struct farbus_region *region, uint64_t off, const void *src, size_t len)
@@ -113,14 +147,19 @@ int served_put(struct farbus_region *region, uint64_t off, const void *src, size
 	int err = 0;
 
 	lock_acquire(&region->farbus->lock);
+	if (fabric(region, TRANSPORT_PUT)) {
+		err = fabric_put_locked(region, off, src, len);
+		lock_release(&region->farbus->lock);
+		return err;
+	}
 	piece = core_import_piece_max(region->farbus->core, region->import);
-	thread = thread_get_locked(region);
+	thread = served_thread_locked(region);
 	if (!thread)
 		err = error_set(-ENOMEM, "no memory for a served put");
 	while (err == 0 && len) {
 		size_t n = len < piece ? len : piece;
 
-		room_wait_locked(region);
+		served_room_wait_locked(region);
 		err = put_piece_locked(region, thread, off, from, n);
 		off += n;
 		from += n;
@@ -176,6 +215,10 @@ int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len
 	int err = 0;
 
 	lock_acquire(&region->farbus->lock);
+	if (fabric(region, TRANSPORT_GET)) {
+		err = fabric_get_locked(region, off, dst, len);
+		len = 0;
+	}
 	while (err == 0 && len) {
 		size_t n = 0;
 
@@ -197,9 +240,11 @@ int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic
 	int err;
 
 	lock_acquire(&farbus->lock);
-	err = core_served_atomic(farbus->core, region->import, off, op, (uint32_t)width, operand,
-				 compare, signal, instance_deadline(farbus, -1), clock_now_ns(),
-				 &id);
+	err = signal ? fabric_settle_locked(region) : 0;
+	if (err == 0)
+		err = core_served_atomic(farbus->core, region->import, off, op, (uint32_t)width,
+					 operand, compare, signal, instance_deadline(farbus, -1),
+					 clock_now_ns(), &id);
 	err = request_run_locked(farbus, &request, err, id, "served atomic");
 	lock_release(&farbus->lock);
 	if (err == 0 && ret_old)

@@ -269,7 +269,8 @@ static void link_up(struct farbus *farbus, struct backend *backend,
 	}
 	core_link_up(farbus->core, number, farbus->links[number].rank,
 		     backend->ops->same_host && event->uid == getuid(), now);
-	core_link_message_max_set(farbus->core, number, backend->ops->message_max);
+	core_link_traits_set(farbus->core, number, backend->ops->message_max,
+			     backend->ops->memory_expose != NULL);
 }
 
 static void link_down(struct farbus *farbus, struct backend *backend,
@@ -320,7 +321,8 @@ static void transport_event_run(struct farbus *farbus, struct backend *backend,
 		if (link)
 			link_flush(link);
 		break;
-	case TRANSPORT_COMPLETE: /* no backend yet has one-sided access */
+	case TRANSPORT_COMPLETE:
+		fabric_complete_locked(farbus, event->cookie, event->status);
 		break;
 	}
 }

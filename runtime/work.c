@@ -47,6 +47,7 @@ static int work_block(struct farbus_region *region, int status)
 	int err;
 
 	region_kill(region, status < 0 ? status : -ESTALE);
+	fabric_fail_locked(region, status < 0 ? status : -ESTALE);
 	err = region_close_locked(region, BLOCK_DRAIN_NS);
 	if (err < 0)
 		return err;
@@ -214,6 +215,7 @@ static void memory_keep(struct farbus_region *region)
 
 static void work_lost(struct farbus_region *region, int status)
 {
+	fabric_fail_locked(region, status < 0 ? status : -EHOSTDOWN);
 	if (atomic_load_explicit(&region->state, memory_order_acquire) == REGION_SUSPENDED)
 		memory_keep(region);
 	region_kill(region, status < 0 ? status : -EHOSTDOWN);
@@ -303,14 +305,31 @@ static struct farbus_region *work_region(struct farbus *farbus, const struct cor
 	return export.owner;
 }
 
+static void work_expose(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock)
+{
+	struct transport_key key = { 0 };
+	size_t len = fabric_expose_locked(farbus, output, &key);
+
+	core_work_exposed(farbus->core, output->work, key.data, len, clock_now_ns());
+}
+
 void work_run_locked(struct farbus *farbus, struct core_output *output)
 {
 	struct farbus_region *region;
 	int err = 0;
 
-	if (output->work_kind == CORE_WORK_SERVE) {
+	switch (output->work_kind) {
+	case CORE_WORK_SERVE:
 		work_serve(farbus, output);
 		return;
+	case CORE_WORK_EXPOSE:
+		work_expose(farbus, output);
+		return;
+	case CORE_WORK_HIDE:
+		fabric_hide_locked(farbus, output->record);
+		return;
+	default:
+		break;
 	}
 	region = work_region(farbus, output);
 	if (!region) {
@@ -337,7 +356,7 @@ void work_run_locked(struct farbus *farbus, struct core_output *output)
 	case CORE_WORK_LOST:
 		work_lost(region, output->status);
 		return;
-	case CORE_WORK_SERVE:
+	default:
 		break;
 	}
 	core_work_done(farbus->core, output->work, err, clock_now_ns());

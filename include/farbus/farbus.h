@@ -278,6 +278,7 @@ enum farbus_path {
 	FARBUS_PATH_OWN = 1,	/* our own memory */
 	FARBUS_PATH_MAPPED = 2, /* mapped from the home on the same host */
 	FARBUS_PATH_SERVED = 4, /* carried out by the home's service thread */
+	FARBUS_PATH_FABRIC = 8, /* by the network's devices; onesided says which operations */
 };
 
 #define FARBUS_ONESIDED_PUT 0x1u /* completes while every thread of the target is stopped */

@@ -183,8 +183,9 @@ static uint32_t answers(enum call_kind kind)
 		[CALL_LOOKUP] = MESSAGE_LOOKUP,	  [CALL_COLLECTIVE] = MESSAGE_COLLECTIVE,
 		[CALL_IMPORT] = MESSAGE_IMPORT,	  [CALL_RENEW] = MESSAGE_RENEW,
 		[CALL_GRANT] = MESSAGE_GRANT,	  [CALL_REVOKE] = MESSAGE_REVOKE,
-		[CALL_REVOKE_OWN] = MESSAGE_NONE, [CALL_PUT] = MESSAGE_PUT,
-		[CALL_GET] = MESSAGE_GET,	  [CALL_ATOMIC] = MESSAGE_ATOMIC,
+		[CALL_REVOKE_OWN] = MESSAGE_NONE, [CALL_REKEY] = MESSAGE_REKEY,
+		[CALL_PUT] = MESSAGE_PUT,	  [CALL_GET] = MESSAGE_GET,
+		[CALL_ATOMIC] = MESSAGE_ATOMIC,
 	};
 
 	return message[kind];
@@ -246,6 +247,12 @@ static void call_succeeded(struct core *core, struct call *call, const struct me
 		return;
 	case CALL_RENEW:
 		importer_renewed(core, call);
+		break;
+	case CALL_REKEY:
+		if (!importer_rekeyed(call, (const void *)(reply + 1))) {
+			conn_bad(core, call->conn, "a key that is too long");
+			return;
+		}
 		break;
 	case CALL_LOOKUP:
 	case CALL_GRANT:

@@ -490,10 +490,13 @@ uint32_t core_rank_link(const struct core *core, uint32_t rank)
 	return conn ? conn->number : CORE_LINK_SELF;
 }
 
-void core_link_message_max_set(struct core *core, uint32_t link, size_t message_max)
+void core_link_traits_set(struct core *core, uint32_t link, size_t message_max, bool one_sided)
 {
 	struct conn *conn = conn_find(core, link);
 
-	if (conn && message_max >= MESSAGE_MAX_SMALL)
+	if (!conn)
+		return;
+	conn->one_sided = one_sided;
+	if (message_max >= MESSAGE_MAX_SMALL)
 		conn->message_max = message_max < CORE_MESSAGE_MAX ? message_max : CORE_MESSAGE_MAX;
 }

@@ -48,8 +48,11 @@ struct core *core_free(struct core *core);
 
 /* Links are named by the driver: any number that is not in use. Rank of an accepted one: UINT32_MAX. */
 void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_host, uint64_t now);
-/* Right after core_link_up(): bytes of a message that the link takes, 8192 unless said. */
-void core_link_message_max_set(struct core *core, uint32_t link, size_t message_max);
+/*
+ * Right after core_link_up(): bytes of a message that the link takes (8192 unless said), and
+ * whether memory can be exposed to the other end for one-sided access (CORE_WORK_EXPOSE).
+ */
+void core_link_traits_set(struct core *core, uint32_t link, size_t message_max, bool one_sided);
 void core_link_down(struct core *core, uint32_t link, int status, uint64_t now);
 /*
  * data: stays as it is until core_output() has nothing more (outputs refer to it).
@@ -61,6 +64,9 @@ void core_receive(struct core *core, uint32_t link, const void *data, size_t len
 uint64_t core_step(struct core *core, uint64_t now);
 /* The driver finished what CORE_WORK asked for. */
 void core_work_done(struct core *core, uint32_t work, int status, uint64_t now);
+/* The same for CORE_WORK_EXPOSE; key_len 0: it cannot be exposed, access is served. */
+void core_work_exposed(struct core *core, uint32_t work, const void *key, size_t key_len,
+		       uint64_t now);
 
 /* ---- requests of the local application ---- */
 
@@ -120,6 +126,13 @@ int core_region_withdraw(struct core *core, uint64_t region, bool force, uint64_
 
 /* Bytes that one served access of this import may have now; it depends on the link to its home. */
 size_t core_import_piece_max(const struct core *core, uint32_t import);
+/*
+ * The transport refuses the import's key: asks the home why. DONE: an error (the import is revoked,
+ * ...), or the key that is valid now.
+ */
+int core_rekey(struct core *core, uint32_t import, uint64_t deadline, uint64_t now,
+	       uint32_t *ret_request);
+
 /* Served access by an import. len <= that; put data is copied before it returns. */
 int core_served_put(struct core *core, uint32_t import, uint64_t off, const void *data, size_t len,
 		    uint64_t deadline, uint64_t now, uint32_t *ret_request);
@@ -131,6 +144,8 @@ int core_served_atomic(struct core *core, uint32_t import, uint64_t off, enum fa
 
 /* Tell everybody that the job is over; no DONE. */
 void core_abort(struct core *core, int exit_code, const char *why);
+/* Rank 0: has every rank been here? Who leaves before leaves the others without a job to join. */
+bool core_all_came(const struct core *core);
 /* GOODBYE on every link; after the outputs are drained the driver may close. */
 void core_goodbye(struct core *core);
 
@@ -166,6 +181,13 @@ enum core_work_kind {
 	CORE_WORK_SERVE,
 	/* import: its home is gone. No answer. status -EHOSTDOWN */
 	CORE_WORK_LOST,
+	/*
+	 * record, link, region, expose: make this part of the region reachable for the other end of
+	 * the link; answered by core_work_exposed().
+	 */
+	CORE_WORK_EXPOSE,
+	/* record: what was exposed for it is not reachable any more. No answer. */
+	CORE_WORK_HIDE,
 };
 
 enum core_serve_op { CORE_SERVE_PUT = 1, CORE_SERVE_GET, CORE_SERVE_ATOMIC };
@@ -189,6 +211,13 @@ struct core_output {
 	uint64_t value;
 	struct farbus_token token;
 	struct farbus_event event;
+	uint32_t key_len; /* DONE of import and rekey: 0 none */
+	uint8_t key[64];
+	uint32_t record; /* WORK_EXPOSE, WORK_HIDE: of an importer */
+	struct {
+		uint64_t off, len; /* in the region */
+		uint32_t rights;
+	} expose;
 	enum core_work_kind work_kind;
 	struct {
 		enum core_serve_op op;

@@ -74,7 +74,7 @@ struct conn {
 	uint32_t number;	    /* the driver's */
 	enum conn_state state;
 	size_t message_max;
-	bool initiator, same_host;
+	bool initiator, same_host, one_sided;
 	bool failed;   /* a message was lost for want of memory: core_settle() closes it */
 	uint32_t rank; /* before UP: whom we meant to reach, or CORE_RANK_NONE */
 	uint32_t instance, incarnation; /* of the other end, once it has said so */
@@ -97,7 +97,7 @@ struct peer {
 	struct timer retry;
 	uint32_t instance, incarnation; /* last known, 0: never met */
 	bool dead;			/* that instance is */
-	bool joined;			/* root only */
+	bool joined, came;		/* root only: now; ever */
 };
 
 /* ---- calls: requests of the local application ---- */
@@ -109,6 +109,7 @@ enum call_kind {
 	CALL_COLLECTIVE,
 	CALL_IMPORT,
 	CALL_RENEW,
+	CALL_REKEY,
 	CALL_GRANT,
 	CALL_REVOKE, /* asked of another home */
 	CALL_REVOKE_OWN,
@@ -144,8 +145,9 @@ struct hold {
 	uint32_t index; /* its import there */
 	struct conn *conn;
 	bool mapped;
-	bool blocking;	 /* BLOCK sent, not acknowledged */
-	bool suspending; /* SUSPEND sent, not acknowledged */
+	struct out *hide; /* owned: the driver has memory exposed for it, or is about to */
+	bool blocking;	  /* BLOCK sent, not acknowledged */
+	bool suspending;  /* SUSPEND sent, not acknowledged */
 	bool suspended;
 	LIST_HEAD(hold_refs, ref) refs;
 };
@@ -207,6 +209,7 @@ struct work {
 	uint64_t region;
 	bool get; /* SERVE: answered with get_len bytes */
 	size_t get_len;
+	uint32_t epoch; /* EXPOSE: of the token that was shown */
 };
 
 LIST_HEAD(works, work);
@@ -363,6 +366,8 @@ void importer_imported(struct core *core, struct call *call,
 /* The call ends otherwise: its entry in the table goes. */
 void importer_import_failed(struct core *core, struct call *call);
 void importer_renewed(struct core *core, struct call *call);
+/* False: it is not one. */
+bool importer_rekeyed(struct call *call, const struct message_key *is);
 /* An import was answered too late for its caller: it is given back. */
 void importer_late(struct core *core, struct conn *conn, const struct message_imported *imported);
 void importer_order(struct core *core, struct conn *conn, const struct message_record *message,
@@ -373,6 +378,10 @@ void importer_work_done(struct core *core, struct work *work, int status);
 /* ---- home.c ---- */
 void home_import(struct core *core, struct conn *conn, const struct message_import *message);
 void home_release(struct core *core, struct conn *conn, const struct message_record *message);
+/* The driver's answer to CORE_WORK_EXPOSE. */
+void home_exposed(struct core *core, const struct work *work, const void *key, size_t key_len);
+void home_rekey(struct core *core, struct conn *conn, const struct message_record *message);
+void hold_hide(struct core *core, struct hold *hold);
 void home_renew(struct core *core, struct conn *conn, const struct message_renew *message);
 void home_grant(struct core *core, struct conn *conn, const struct message_grant *message);
 void home_access(struct core *core, struct conn *conn, const struct message_access *message,

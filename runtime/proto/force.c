@@ -64,6 +64,17 @@ void force_free_all(struct core *core)
 		force_free(core, force);
 }
 
+/* Exposed memory is the old one: whoever uses it is refused, asks, and gets the new one. */
+static void exposed_hide(struct core *core, uint64_t region)
+{
+	struct hold *hold;
+
+	for (int i = 0; i < CORE_BUCKETS; i++)
+		LIST_FOREACH(hold, &core->holds[i], link)
+			if (hold->region == region)
+				hold_hide(core, hold);
+}
+
 static void force_work(struct core *core, struct force *force)
 {
 	struct out *out;
@@ -74,6 +85,7 @@ static void force_work(struct core *core, struct force *force)
 		timer_set(core, &force->timer, core->now + MEMORY_RETRY_NS);
 		return;
 	}
+	exposed_hide(core, force->region);
 	force->working = true;
 	timer_clear(core, &force->timer);
 	work->region = force->region;

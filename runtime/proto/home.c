@@ -93,6 +93,7 @@ void hold_end(struct core *core, struct hold *hold)
 {
 	uint32_t grant = hold->grant;
 
+	hold_hide(core, hold);
 	export_import_remove(core->exports, hold->record);
 	LIST_REMOVE(hold, link);
 	force_suspended(core, hold);
@@ -133,6 +134,7 @@ void home_free_all(struct core *core)
 				free(ref);
 			}
 			LIST_REMOVE(hold, link);
+			out_free(core, hold->hide);
 			free(hold);
 		}
 		while ((facts = LIST_FIRST(&core->facts[i]))) {
@@ -194,38 +196,143 @@ static int import_record(struct core *core, struct conn *conn, const struct expo
 	return 0;
 }
 
-static void import_reply(struct core *core, struct conn *conn, const struct message_import *asked,
-			 const struct export_grant *grant, const struct export_region *region,
-			 uint32_t epoch, const struct hold *hold)
+/* key NULL: none. */
+static void import_reply(struct core *core, const struct hold *hold,
+			 const struct message_head *asked, uint32_t epoch, const void *key,
+			 size_t key_len)
 {
 	static const struct core_region_facts none;
-	const struct facts *found = facts_find(core, grant->region);
+	const struct facts *found = facts_find(core, hold->region);
 	const struct core_region_facts *facts = found ? &found->is : &none;
+	struct export_region region;
+	struct export_grant grant;
 	struct {
 		struct message_reply reply;
 		struct message_imported is;
-	} all = {
-		.reply = { .head = { .kind = MESSAGE_REPLY, .call = asked->head.call },
-			   .answers = MESSAGE_IMPORT },
-		.is = { .region = grant->region,
-			.off = grant->off,
-			.len = grant->len,
-			.rights = grant->rights,
-			.flags = grant->flags,
-			.grant = grant->grant,
-			.epoch = epoch,
-			.generation = region->generation,
-			.record = hold->record,
-			.mapped = hold->mapped },
-	};
+	} all = { .reply = { .head = { .kind = MESSAGE_REPLY, .call = asked->call },
+			     .answers = MESSAGE_IMPORT } };
 
+	if (export_grant_lookup(core->exports, hold->grant, &grant) < 0 ||
+	    export_region_lookup(core->exports, hold->region, &region) < 0) {
+		conn_refuse(core, hold->conn, asked, -ESTALE, NULL);
+		return;
+	}
+	all.is = (struct message_imported){
+		.region = grant.region,
+		.off = grant.off,
+		.len = grant.len,
+		.rights = grant.rights,
+		.flags = grant.flags,
+		.grant = grant.grant,
+		.epoch = epoch,
+		.generation = region.generation,
+		.record = hold->record,
+		.mapped = hold->mapped,
+		.key_len = (uint32_t)key_len,
+	};
+	if (key_len)
+		memcpy(all.is.key, key, key_len);
 	if (hold->mapped) {
-		all.is.mem_off = facts->mem_off + grant->off;
-		all.is.same_va = facts->same_va ? facts->same_va + grant->off : 0;
+		all.is.mem_off = facts->mem_off + grant.off;
+		all.is.same_va = facts->same_va ? facts->same_va + grant.off : 0;
 		all.is.page_size = facts->page_size;
 		all.is.control_off = facts->control_off;
 	}
-	conn_send(core, conn, &all, sizeof(all), NULL, 0, hold->mapped ? grant->region : 0);
+	conn_send(core, hold->conn, &all, sizeof(all), NULL, 0, hold->mapped ? grant.region : 0);
+}
+
+/* ---- one-sided access ---- */
+
+/* The grant allows it, and the way there. */
+static bool may_expose(const struct core *core, const struct conn *conn, const struct hold *hold,
+		       const struct export_grant *grant)
+{
+	return conn->one_sided && core->conf.host_mappable && !hold->mapped &&
+	       !(grant->flags & FARBUS_GRANT_SERVED);
+}
+
+/* False: no memory to ask for it. The order to hide it again must not fail: it is made now. */
+static bool expose_ask(struct core *core, struct hold *hold, const struct export_grant *grant,
+		       const struct message_head *asked, uint32_t epoch)
+{
+	struct out *out, *hide = out_new(core, CORE_WORK, 0);
+	struct work *work = hide ? work_new(core, CORE_WORK_EXPOSE, &out, 0) : NULL;
+
+	if (!work) {
+		out_free(core, hide);
+		return false;
+	}
+	hide->is.work_kind = CORE_WORK_HIDE;
+	hide->is.record = hold->record;
+	hold->hide = hide;
+	work->conn = hold->conn;
+	work->asked = *asked;
+	work->record = hold->record;
+	work->epoch = epoch;
+	out->is.record = hold->record;
+	out->is.link = hold->conn->number;
+	out->is.region = grant->region;
+	out->is.expose.off = grant->off;
+	out->is.expose.len = grant->len;
+	out->is.expose.rights = grant->rights;
+	work_push(core, work, out);
+	return true;
+}
+
+void hold_hide(struct core *core, struct hold *hold)
+{
+	if (hold->hide)
+		out_push(core, hold->hide);
+	hold->hide = NULL;
+}
+
+void home_exposed(struct core *core, const struct work *work, const void *key, size_t key_len)
+{
+	struct hold *hold = hold_find(core, work->record);
+	struct message_key is = { .key_len = (uint32_t)key_len };
+
+	if (!work->conn)
+		return;
+	if (!hold) {
+		conn_refuse(core, work->conn, &work->asked, -ESTALE,
+			    "the grant was revoked meanwhile: ask its owner for a new token");
+		return;
+	}
+	if (key_len > MESSAGE_KEY_SIZE)
+		key_len = 0;
+	if (key_len == 0) {
+		out_free(core, hold->hide);
+		hold->hide = NULL;
+	}
+	if (work->asked.kind == MESSAGE_IMPORT) {
+		import_reply(core, hold, &work->asked, work->epoch, key, key_len);
+		return;
+	}
+	if (key_len)
+		memcpy(is.key, key, key_len);
+	conn_reply(core, work->conn, &work->asked, 0, &is, sizeof(is));
+}
+
+void home_rekey(struct core *core, struct conn *conn, const struct message_record *message)
+{
+	struct message_key none = { 0 };
+	struct export_grant grant;
+	struct hold *hold;
+	uint64_t region, off;
+	int err = hold_of(core, conn, message->record, &hold);
+
+	if (err == 0)
+		err = export_access_check(core->exports, message->record, 0, 1, 0, &region, &off);
+	if (err == 0)
+		err = export_grant_lookup(core->exports, hold->grant, &grant);
+	if (err < 0) {
+		conn_refuse(core, conn, &message->head, err, NULL);
+		return;
+	}
+	hold_hide(core, hold);
+	if (!may_expose(core, conn, hold, &grant) ||
+	    !expose_ask(core, hold, &grant, &message->head, 0))
+		conn_reply(core, conn, &message->head, 0, &none, sizeof(none));
 }
 
 /* Errors: what export_token_check() says. */
@@ -253,7 +360,9 @@ static int import_admit(struct core *core, struct conn *conn, const struct messa
 	err = import_record(core, conn, &grant, token->epoch, message->index, mapped, &hold);
 	if (err < 0)
 		return err;
-	import_reply(core, conn, message, &grant, &region, token->epoch, hold);
+	if (!may_expose(core, conn, hold, &grant) ||
+	    !expose_ask(core, hold, &grant, &message->head, token->epoch))
+		import_reply(core, hold, &message->head, token->epoch, NULL, 0);
 	return 0;
 }
 

@@ -101,7 +101,7 @@ static bool imported_fits(const struct import_entry *entry, const struct message
 {
 	return is->region == entry->region && is->off == entry->off && is->len == entry->len &&
 	       is->rights == entry->rights && is->flags == entry->flags &&
-	       is->grant == entry->grant && is->record != 0;
+	       is->grant == entry->grant && is->record != 0 && is->key_len <= sizeof(is->key);
 }
 
 void importer_imported(struct core *core, struct call *call, const struct message_imported *is,
@@ -142,6 +142,8 @@ void importer_imported(struct core *core, struct call *call, const struct messag
 	done->same_va = is->same_va;
 	done->page_size = is->page_size;
 	done->control_off = is->control_off;
+	done->key_len = is->key_len;
+	memcpy(done->key, is->key, sizeof(done->key));
 	call_end(core, call, 0, NULL);
 }
 
@@ -153,6 +155,15 @@ void importer_renewed(struct core *core, struct call *call)
 		return;
 	entry.epoch = call->epoch;
 	import_update(core->imports, call->import, &entry);
+}
+
+bool importer_rekeyed(struct call *call, const struct message_key *is)
+{
+	if (is->key_len > sizeof(is->key))
+		return false;
+	call->done->is.key_len = is->key_len;
+	memcpy(call->done->is.key, is->key, sizeof(is->key));
+	return true;
 }
 
 /* An import that can be used. */
@@ -208,6 +219,27 @@ int core_renew(struct core *core, uint32_t import, const struct farbus_token *to
 	message.record = entry.remote;
 	call->import = import;
 	call->epoch = is.epoch;
+	*ret_request = call->id;
+	return import_call(core, &entry, call, &message, sizeof(message), NULL, 0);
+}
+
+int core_rekey(struct core *core, uint32_t import, uint64_t deadline, uint64_t now,
+	       uint32_t *ret_request)
+{
+	struct message_record message = { .head = { .kind = MESSAGE_REKEY } };
+	struct import_entry entry;
+	struct call *call;
+	int err = import_ready(core, import, &entry);
+
+	if (err < 0)
+		return err;
+	core->now = now;
+	err = call_new(core, CALL_REKEY, deadline, &call);
+	if (err < 0)
+		return err;
+	message.record = entry.remote;
+	call->import = import;
+	call->data_len = sizeof(struct message_key);
 	*ret_request = call->id;
 	return import_call(core, &entry, call, &message, sizeof(message), NULL, 0);
 }

@@ -29,6 +29,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "messages are little-e
 #define MESSAGE_VERSION 1
 #define MESSAGE_NONCE_SIZE 16
 #define MESSAGE_WHY_MAX 128
+#define MESSAGE_KEY_SIZE 64 /* room for a transport's key */
 
 /* MESSAGE(kind, fixed part, data follows, may come from: 0 a connection that proves itself, 1 UP) */
 #define MESSAGES                                             \
@@ -47,6 +48,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "messages are little-e
 	MESSAGE(COLLECTIVE, struct message_collective, 1, 1) \
 	MESSAGE(IMPORT, struct message_import, 0, 1)         \
 	MESSAGE(RENEW, struct message_renew, 0, 1)           \
+	MESSAGE(REKEY, struct message_record, 0, 1)          \
 	MESSAGE(RELEASE, struct message_record, 0, 1)        \
 	MESSAGE(GRANT, struct message_grant, 0, 1)           \
 	MESSAGE(REVOKE, struct message_revoke, 0, 1)         \
@@ -144,7 +146,16 @@ struct message_imported { /* the data of the REPLY; a descriptor comes with it w
 	uint64_t region, off, len;
 	uint64_t mem_off, same_va, page_size, control_off;
 	uint32_t rights, flags, grant, epoch, generation, record;
-	uint32_t mapped, reserved;
+	uint32_t mapped;
+	uint32_t key_len; /* 0: no one-sided access */
+	uint8_t key[MESSAGE_KEY_SIZE];
+};
+
+/* The data of the REPLY to REKEY: the importer's key is not valid any more, and why not? */
+struct message_key {
+	uint32_t key_len;
+	uint32_t reserved;
+	uint8_t key[MESSAGE_KEY_SIZE];
 };
 
 struct message_renew {
@@ -189,7 +200,7 @@ _Static_assert(sizeof(struct message_reply) == 24, "no padding");
 _Static_assert(sizeof(struct message_name) == 208, "no padding");
 _Static_assert(sizeof(struct message_collective) == 40, "no padding");
 _Static_assert(sizeof(struct message_import) == 144, "no padding");
-_Static_assert(sizeof(struct message_imported) == 88, "no padding");
+_Static_assert(sizeof(struct message_imported) == 88 + MESSAGE_KEY_SIZE, "no padding");
 _Static_assert(sizeof(struct message_record) == 32, "no padding");
 _Static_assert(sizeof(struct message_grant) == 40, "no padding");
 _Static_assert(sizeof(struct message_revoke) == 144, "no padding");

@@ -184,7 +184,7 @@ void peer_joined(struct core *core, struct conn *conn, const struct message_head
 		conn_refuse(core, conn, message, -EPROTO, "joining goes through rank 0");
 		return;
 	}
-	core->peers[conn->rank].joined = true;
+	core->peers[conn->rank].joined = core->peers[conn->rank].came = true;
 	conn_reply(core, conn, message, 0, NULL, 0);
 }
 
@@ -201,6 +201,14 @@ void peer_dead_told(struct core *core, struct conn *conn, const struct message_d
 	if (peer->instance == 0)
 		peer->instance = message->instance;
 	peer_lost(core, peer, message->instance, -EHOSTDOWN);
+}
+
+bool core_all_came(const struct core *core)
+{
+	for (uint32_t rank = 1; core->conf.rank == 0 && rank < core->conf.size; rank++)
+		if (!core->peers[rank].came)
+			return false;
+	return true;
 }
 
 static void abort_send(struct core *core, const struct message_abort *message,

@@ -59,6 +59,9 @@ static bool ask(struct core *core, struct conn *conn, const void *data, size_t d
 	case MESSAGE_RENEW:
 		home_renew(core, conn, data);
 		return true;
+	case MESSAGE_REKEY:
+		home_rekey(core, conn, data);
+		return true;
 	case MESSAGE_RELEASE:
 		home_release(core, conn, data);
 		return true;

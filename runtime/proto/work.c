@@ -72,13 +72,27 @@ void core_work_done(struct core *core, uint32_t id, int status, uint64_t now)
 	struct work *work = work_find(core, id);
 
 	core->now = now;
-	if (!work || work->kind == CORE_WORK_SERVE)
+	if (!work || work->kind == CORE_WORK_SERVE || work->kind == CORE_WORK_EXPOSE)
 		return;
 	LIST_REMOVE(work, link);
 	if (work->kind == CORE_WORK_FORCE)
 		force_worked(core, work->region, status);
 	else
 		importer_work_done(core, work, status);
+	free(work);
+	core_settle(core);
+}
+
+void core_work_exposed(struct core *core, uint32_t id, const void *key, size_t key_len,
+		       uint64_t now)
+{
+	struct work *work = work_find(core, id);
+
+	core->now = now;
+	if (!work || work->kind != CORE_WORK_EXPOSE)
+		return;
+	LIST_REMOVE(work, link);
+	home_exposed(core, work, key, key_len);
 	free(work);
 	core_settle(core);
 }
