@@ -19,6 +19,19 @@ static const char *const meaning[] = {
 #undef COUNTER
 };
 
+static const char *const thread_name[] = {
+#define THREAD_COUNTER(constant, name, meaning) #name,
+#include "base/thread_counters.def"
+#undef THREAD_COUNTER
+};
+
+static const char *const thread_meaning[] = {
+#define THREAD_COUNTER(constant, name, meaning) meaning,
+#include "base/thread_counters.def"
+#undef THREAD_COUNTER
+};
+#define THREAD_COUNT (sizeof(thread_name) / sizeof(thread_name[0]))
+
 const char *counter_name(enum counter counter)
 {
 	return (size_t)counter < COUNTER_MAX ? name[counter] : NULL;
@@ -27,6 +40,16 @@ const char *counter_name(enum counter counter)
 const char *counter_meaning(enum counter counter)
 {
 	return (size_t)counter < COUNTER_MAX ? meaning[counter] : NULL;
+}
+
+const char *counter_thread_name(unsigned int counter)
+{
+	return counter < THREAD_COUNT ? thread_name[counter] : NULL;
+}
+
+const char *counter_thread_meaning(unsigned int counter)
+{
+	return counter < THREAD_COUNT ? thread_meaning[counter] : NULL;
 }
 
 void counter_slots_set(uint64_t *slots)

@@ -35,4 +35,8 @@ void counter_slots_set(uint64_t *slots);
 const char *counter_name(enum counter counter);
 const char *counter_meaning(enum counter counter);
 
+/* The same for enum process_thread_counter. NULL: there is no such counter. */
+const char *counter_thread_name(unsigned int counter);
+const char *counter_thread_meaning(unsigned int counter);
+
 #endif

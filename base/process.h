@@ -30,15 +30,12 @@ struct process_slot {
 };
 
 enum process_thread_counter {
-	PROCESS_PUT_OPS,
-	PROCESS_PUT_BYTES,
-	PROCESS_GET_OPS,
-	PROCESS_GET_BYTES,
-	PROCESS_ATOMIC_OPS,
-	PROCESS_SIGNAL_OPS,
-	PROCESS_FLUSH_OPS,
-	PROCESS_WAIT_OPS,
+#define THREAD_COUNTER(constant, name, meaning) PROCESS_##constant,
+#include "base/thread_counters.def"
+#undef THREAD_COUNTER
+	PROCESS_THREAD_COUNTERS
 };
+_Static_assert(PROCESS_THREAD_COUNTERS == 8, "as many as a slot has");
 
 /*
  * Counted reference. The first one creates the process page: as a file counters.PID in dir (mode
