@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What the tools read from files and from other processes.
+farbus_fuzz(fuzz-counterfile SOURCES counterfile.c LINKS farbus_stat_parts SECONDS 45)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+farbus_test(tools_stat_test SOURCES tools_stat_test.c LINKS farbus_stat_parts)
