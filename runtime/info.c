@@ -73,11 +73,13 @@ static void regions_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lo
 		if (!region->own)
 			continue;
 		fprintf(out,
-			"%s{\"id\":\"%llx\",\"len\":%llu,\"page_size\":%llu,\"generation\":%u,"
+			"%s{\"id\":\"%llx\",\"import\":%u,\"len\":%llu,\"page_size\":%llu,"
+			"\"generation\":%u,"
 			"\"va\":\"%p\",\"mappable\":%s,\"grants\":[",
-			comma, (unsigned long long)region->id, (unsigned long long)region->len,
-			(unsigned long long)region->page_size, region->generation,
-			(void *)region->head.base, region->fd >= 0 ? "true" : "false");
+			comma, (unsigned long long)region->id, region->import,
+			(unsigned long long)region->len, (unsigned long long)region->page_size,
+			region->generation, (void *)region->head.base,
+			region->fd >= 0 ? "true" : "false");
 		export_grant_each(core_exports(farbus->core), region->id, grant_print, &print);
 		fprintf(out, "]}");
 		comma = ",";
