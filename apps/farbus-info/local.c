@@ -81,6 +81,7 @@ static json_t *settings_new(bool *ret_refused)
 	struct settings settings = { .list = json_array() };
 	struct config config;
 
+	config_unknown_warn();
 	settings.refused = config_load(&config) < 0;
 	if (settings.refused) {
 		char text[ERROR_TEXT_MAX];

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# farbus-info and farbus-stat as users and programs call them.
+add_executable(tools_client ${CMAKE_CURRENT_LIST_DIR}/tools_client.c)
+target_link_libraries(tools_client PRIVATE farbus_static)
+
+foreach(part IN ITEMS command stat info)
+	farbus_test_add(tools_${part} TIMEOUT 120 COMMAND ${CMAKE_CURRENT_LIST_DIR}/tools.sh ${part}
+		${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR})
+endforeach()
