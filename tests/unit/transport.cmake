@@ -1,3 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# What every backend promises of links, and what only one of them has.
 farbus_test(transport_shm_test SOURCES transport_shm_test.c transport_common.c)
 farbus_test(transport_sim_test SOURCES transport_sim_test.c)
+
+function(transport_link_test backend where)
+	set(name transport_link_${backend}_test)
+	farbus_test(${name} SOURCES transport_link_test.c transport_end.c transport_common.c)
+	target_compile_definitions(${name} PRIVATE TEST_OPS=transport_${backend}
+		TEST_WHERE=${where})
+endfunction()
+transport_link_test(shm "((const char *)0)")
+if(OFI_FOUND)
+	transport_link_test(ofi "\"127.0.0.1\"")
+endif()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_shm_test.c -- links of the shm transport within one process */
+/* transport_shm_test.c -- links of the shm transport: what transport_link_test does not cover */
 #include "transport_common.h"
 
 #include "base/alloc.h"
@@ -51,22 +51,7 @@ static bool readable(struct transport *transport)
 	return poll(&wait, 1, 0) == 1;
 }
 
-static void message_fill(uint8_t *data, size_t len, uint64_t seed)
-{
-	for (size_t i = 0; i < len; i++)
-		data[i] = (uint8_t)(test_random(&seed) >> 32);
-}
-
 /* ---- open and connect ---- */
-
-static void probe__here__works(void **state)
-{
-	char reason[128] = "";
-
-	(void)state;
-	assert_int_equal(ops->probe(reason, sizeof(reason)), 0);
-	assert_string_equal(reason, "");
-}
 
 static void open__name_taken__eexist(void **state)
 {
@@ -114,28 +99,6 @@ static void connect__nobody_there__econnrefused(void **state)
 	ops->close(transport);
 }
 
-static void connect__itself__two_links(void **state)
-{
-	const char *locator = test_locator("self");
-	struct transport_event event;
-	struct transport_link *link;
-	struct transport *transport;
-	unsigned ups = 0;
-
-	(void)state;
-	assert_int_equal(ops->open(locator, &transport), 0);
-	assert_int_equal(ops->connect(transport, locator, &link), 0);
-	while (ups < 2) {
-		expect_event(transport, TRANSPORT_LINK_UP, &event);
-		assert_int_equal(event.accepted, event.link != link);
-		ups++;
-	}
-	assert_int_equal(ops->send(link, "hello", 5, -1), 0);
-	expect_event(transport, TRANSPORT_MESSAGE, &event);
-	assert_ptr_not_equal(event.link, link);
-	ops->close(transport);
-}
-
 static void link_up__same_process__pid_and_uid_are_ours(void **state)
 {
 	const char *locator = test_locator("b");
@@ -157,70 +120,6 @@ static void link_up__same_process__pid_and_uid_are_ours(void **state)
 }
 
 /* ---- messages ---- */
-
-static void send__every_length__arrives_as_sent(void **state)
-{
-	static const size_t lens[] = { 0,   1,	 2,   47,   48,	  49,	55,   56,   57,	  103,
-				       104, 105, 160, 4095, 4096, 4097, 8143, 8144, 8191, 8192 };
-	uint8_t out[SHM_MESSAGE_MAX];
-	struct pair *pair = *state;
-	struct transport_event event;
-
-	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
-		message_fill(out, lens[i], i);
-		assert_int_equal(ops->send(pair->to_b, out, lens[i], -1), 0);
-		expect_event(pair->b, TRANSPORT_MESSAGE, &event);
-		assert_ptr_equal(event.link, pair->to_a);
-		assert_int_equal(event.fd, -1);
-		assert_int_equal(event.len, lens[i]);
-		assert_memory_equal(event.data, out, lens[i]);
-	}
-	expect_nothing(pair->b);
-	expect_nothing(pair->a);
-}
-
-static void send__too_long__emsgsize_and_nothing_sent(void **state)
-{
-	static uint8_t out[SHM_MESSAGE_MAX + 1];
-	struct pair *pair = *state;
-
-	assert_int_equal(ops->send(pair->to_b, out, sizeof(out), -1), -EMSGSIZE);
-	expect_nothing(pair->b);
-}
-
-static void send__random_traffic_both_ways__in_order_and_unchanged(void **state)
-{
-	uint8_t data[SHM_MESSAGE_MAX];
-	struct pair *pair = *state;
-	struct transport_event event;
-	uint64_t seed = 7, sent = 0, got = 0;
-	const uint64_t total = ROUNDS(20000);
-
-	while (got < total) {
-		uint64_t r = test_random(&seed);
-
-		/* A message is its number, then bytes that follow from the number. */
-		if (sent < total && r % 3) {
-			size_t len = 8 + (sent * 2654435761u >> 7) % (sizeof(data) - 8);
-
-			memcpy(data, &sent, 8);
-			message_fill(data + 8, len - 8, sent);
-			int err = ops->send(pair->to_b, data, len, -1);
-
-			assert_true(err == 0 || err == -EAGAIN);
-			sent += err == 0;
-		} else if (ops->poll(pair->b, &event) == 0) {
-			size_t len = 8 + (got * 2654435761u >> 7) % (sizeof(data) - 8);
-
-			assert_int_equal(event.kind, TRANSPORT_MESSAGE);
-			assert_int_equal(event.len, len);
-			memcpy(data, &got, 8);
-			message_fill(data + 8, len - 8, got);
-			assert_memory_equal(event.data, data, len);
-			got++;
-		}
-	}
-}
 
 static void send__ring_full__eagain_then_writable(void **state)
 {
@@ -486,15 +385,10 @@ int main(void)
 {
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(probe__here__works),
 		cmocka_unit_test(open__name_taken__eexist),
 		cmocka_unit_test(open__bad_locator__error_says_limit),
 		cmocka_unit_test(connect__nobody_there__econnrefused),
-		cmocka_unit_test(connect__itself__two_links),
 		cmocka_unit_test(link_up__same_process__pid_and_uid_are_ours),
-		WITH_PAIR(send__every_length__arrives_as_sent),
-		WITH_PAIR(send__too_long__emsgsize_and_nothing_sent),
-		WITH_PAIR(send__random_traffic_both_ways__in_order_and_unchanged),
 		WITH_PAIR(send__ring_full__eagain_then_writable),
 		WITH_PAIR(send__descriptors_among_messages__each_with_its_message),
 		WITH_PAIR(send__descriptors_only__eagain_at_the_limit_then_writable),
