@@ -433,6 +433,11 @@ int core_allreduce(struct core *core, const void *data, size_t count, enum farbu
 	if (count == 0 || count > FARBUS_MESSAGE_MAX / 8)
 		return error_set(-EINVAL, "allreduce of %zu elements: give 1 to %d", count,
 				 FARBUS_MESSAGE_MAX / 8);
+	if (type < FARBUS_U64 || type > FARBUS_F64 || op < FARBUS_SUM || op > FARBUS_MAX)
+		return error_set(-EINVAL,
+				 "allreduce of type %d with operation %d: see enum "
+				 "farbus_type and enum farbus_reduce",
+				 (int)type, (int)op);
 	core->now = now;
 	return collective_start(core, &message, data, count * 8, deadline, ret_request);
 }

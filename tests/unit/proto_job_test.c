@@ -356,6 +356,40 @@ static void collective__a_rank_dies_in_it__ehostdown_for_all(void **state)
 		}
 }
 
+static void collective__what_no_rank_may_ask__refused_here_and_nothing_sent(void **state)
+{
+	struct net *net = net_joined(1, 2);
+	uint64_t words[FARBUS_MESSAGE_MAX / 8 + 1] = { 0 };
+	struct ask *ask[2];
+
+	(void)state;
+	for (uint32_t node = 0; node < 2; node++) {
+		EXPECT_INT(net_wait(net, net_allreduce(net, node, words, 1, 0, FARBUS_SUM, MS)),
+			   -EINVAL);
+		EXPECT_INT(net_wait(net, net_allreduce(net, node, words, 1, 4, FARBUS_SUM, MS)),
+			   -EINVAL);
+		EXPECT_INT(net_wait(net, net_allreduce(net, node, words, 1, FARBUS_U64, 0, MS)),
+			   -EINVAL);
+		EXPECT_INT(net_wait(net, net_allreduce(net, node, words, 1, FARBUS_U64, 4, MS)),
+			   -EINVAL);
+		EXPECT_INT(net_wait(net, net_allreduce(net, node, words, COUNT_OF(words),
+						       FARBUS_U64, FARBUS_SUM, MS)),
+			   -EINVAL);
+		EXPECT_INT(net_wait(net, net_allreduce(net, node, words, SIZE_MAX / 8 + 2,
+						       FARBUS_U64, FARBUS_SUM, MS)),
+			   -EINVAL);
+		EXPECT_INT(net_wait(net, net_broadcast(net, node, 2, words, 8, MS)), -EINVAL);
+		EXPECT_INT(net_wait(net, net_broadcast(net, node, 0, words, 0, MS)), -EINVAL);
+		EXPECT_INT(net_wait(net, net_broadcast(net, node, 0, words, SIZE_MAX, MS)),
+			   -EINVAL);
+	}
+	for (uint32_t node = 0; node < 2; node++)
+		ask[node] = net_barrier(net, node, MS);
+	for (uint32_t node = 0; node < 2; node++)
+		EXPECT_INT(net_wait(net, ask[node]), 0);
+	net_free(net, true);
+}
+
 /* ---- deaths and departures ---- */
 
 static void death__of_each_rank__others_get_one_event_and_go_on(void **state)
@@ -516,6 +550,7 @@ int main(int argc, char **argv)
 			collective__ranks_call_different_ones__eproto_for_all_and_from_then_on),
 		cmocka_unit_test(collective__one_rank_does_not_come__etimedout_for_all),
 		cmocka_unit_test(collective__a_rank_dies_in_it__ehostdown_for_all),
+		cmocka_unit_test(collective__what_no_rank_may_ask__refused_here_and_nothing_sent),
 		cmocka_unit_test(death__of_each_rank__others_get_one_event_and_go_on),
 		cmocka_unit_test(death__of_the_home__import_fails_and_can_be_released),
 		cmocka_unit_test(death__of_the_root__requests_of_it_fail_and_the_rest_goes_on),
