@@ -109,8 +109,10 @@ static void collective_complete(struct core *core)
 	for (uint32_t rank = 0; rank < core->conf.size; rank++) {
 		struct arrival *arrival = &collective->arrival[rank];
 
-		conn_reply(core, arrival->conn, &arrival->asked, 0, collective->data,
-			   collective->what.len);
+		/* Who came and has gone is not missed by a root that is leaving. */
+		if (arrival->conn)
+			conn_reply(core, arrival->conn, &arrival->asked, 0, collective->data,
+				   collective->what.len);
 	}
 	collective_clear(core);
 }

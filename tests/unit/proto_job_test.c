@@ -493,6 +493,30 @@ static void goodbye__of_one__like_a_death_but_before_its_end(void **state)
 	net_free(net, true);
 }
 
+/* Its collective has everybody but the last when the root leaves, and one of them is gone already. */
+static void goodbye__of_the_root_in_a_collective__nobody_is_answered_who_has_gone(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_joined(seed, 3);
+		struct ask *last;
+
+		net_barrier(net, 0, MS);
+		net_barrier(net, 1, MS);
+		net_run_for(net, 5 * NS_PER_MS);
+		last = net_barrier(net, 2, MS);
+		for (uint64_t i = 0; i < seed % 3; i++)
+			net_step(net);
+		net_goodbye(net, 0);
+		net_kill(net, 1);
+		EXPECT(net_wait(net, last) == 0 || last->status == -EHOSTDOWN);
+		net_kill(net, 2);
+		net_run(net);
+		net_free(net, true);
+	}
+}
+
 static void abort__by_any_rank__all_others_get_its_code(void **state)
 {
 	(void)state;
@@ -555,6 +579,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(death__of_the_home__import_fails_and_can_be_released),
 		cmocka_unit_test(death__of_the_root__requests_of_it_fail_and_the_rest_goes_on),
 		cmocka_unit_test(goodbye__of_one__like_a_death_but_before_its_end),
+		cmocka_unit_test(
+			goodbye__of_the_root_in_a_collective__nobody_is_answered_who_has_gone),
 		cmocka_unit_test(abort__by_any_rank__all_others_get_its_code),
 		cmocka_unit_test(stop__and_continue__nobody_is_declared_dead),
 	};
