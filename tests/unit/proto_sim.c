@@ -317,33 +317,38 @@ static void output_run(struct net *net, uint32_t number, const struct core_outpu
 	}
 }
 
-/* False: the node died of a message it sent. */
-static bool outputs_run(struct net *net, uint32_t number)
+/* Returns how many there were; -1: the node died of a message it sent. */
+static int outputs_run(struct net *net, uint32_t number)
 {
 	struct core_output output;
+	int count = 0;
 
 	while (core_output(net->node[number].core, &output)) {
 		output_run(net, number, &output);
 		if (!sim_alive(net->sim, number))
-			return false;
+			return -1;
+		count++;
 	}
-	return true;
+	return count;
 }
 
 void node_finish(struct net *net, uint32_t number)
 {
 	struct net_node *node = &net->node[number];
 	uint64_t next, work;
+	int count;
 
+	if (outputs_run(net, number) < 0)
+		return;
+	/* What an output asks for may have a deadline of its own: the core is asked again. */
 	do {
 		works_run(net, number);
-		if (!outputs_run(net, number))
-			return;
 		next = core_step(node->core, net_now(net));
-		if (!outputs_run(net, number))
+		count = outputs_run(net, number);
+		if (count < 0)
 			return;
 		work = works_next(node);
-	} while (work <= net_now(net));
+	} while (count > 0 || work <= net_now(net));
 	EXPECT(sim_timer(net->sim, number, next < work ? next : work) == 0);
 	core_check(node->core);
 }
