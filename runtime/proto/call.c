@@ -168,7 +168,8 @@ void call_expired(struct core *core, struct call *call)
 			 "a longer timeout",
 			 rank);
 	else
-		snprintf(why, sizeof(why), "rank %u was not there in time: was it started?", rank);
+		snprintf(why, sizeof(why),
+			 "rank %u was not there in time: was it started, or is it stopped?", rank);
 	cancel_send(core, call);
 	call_undo(core, call);
 	call_end(core, call, -ETIMEDOUT, why);

@@ -85,7 +85,8 @@ void peer_conn_up(struct core *core, struct conn *conn)
 static void waiting_fail(struct core *core, struct peer *peer, int status, const char *why)
 {
 	bool gone = peer->dead || status == -ECONNREFUSED || status == -EHOSTDOWN;
-	bool later = gone || status == -EAGAIN || status == -ENOMEM;
+	/* Who is stopped does not greet in time, and may go on before the call's own deadline. */
+	bool later = gone || status == -EAGAIN || status == -ENOMEM || status == -ETIMEDOUT;
 	struct call *call, *next;
 
 	for (call = TAILQ_FIRST(&peer->waiting); call; call = next) {

@@ -95,6 +95,24 @@ static void join__before_rank_0_is_there__waits_for_it(void **state)
 	}
 }
 
+static void join__rank_0_stopped_in_the_greeting__etimedout_at_the_deadline(void **state)
+{
+	struct net *net = net_with_root(1, 2);
+	uint32_t node = start(net, &(struct net_node_conf){ .rank = 1 });
+	struct ask *join = net_join(net, node, 5000);
+
+	(void)state;
+	while (core_link_rank(net_node(net, 0)->core, 0) == 0) /* nobody yet */
+		EXPECT(net_step(net));
+	EXPECT(net_step(net)); /* it has accepted */
+	net_stop(net, 0);
+	EXPECT_INT(net_wait(net, join), -ETIMEDOUT);
+	EXPECT_INT(net_now(net), join->deadline);
+	net_continue(net, 0);
+	EXPECT_INT(net_wait(net, net_join(net, node, MS)), 0);
+	net_free(net, true);
+}
+
 static void join__rank_of_whom_it_joins__eexist(void **state)
 {
 	struct net *net = net_with_root(1, 2);
@@ -305,6 +323,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(join__other_secret_job_or_size__refused_at_once_and_nobody_hurt),
 		cmocka_unit_test(join__other_version__eproto_that_names_it),
 		cmocka_unit_test(join__before_rank_0_is_there__waits_for_it),
+		cmocka_unit_test(join__rank_0_stopped_in_the_greeting__etimedout_at_the_deadline),
 		cmocka_unit_test(join__rank_of_whom_it_joins__eexist),
 		cmocka_unit_test(restart__of_a_home__old_tokens_estale_and_new_ones_good),
 		cmocka_unit_test(link__that_says_nothing__closed_in_time),
