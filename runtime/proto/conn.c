@@ -350,12 +350,20 @@ static void refuse(struct core *core, struct conn *conn, int status, const char 
 	conn_close(core, conn, status, why);
 }
 
+/* Given up once is given up: others have released what it held. NULL: welcome. */
+static const char *instance_fault(const struct core *core, uint32_t rank, uint32_t instance,
+				  int *ret_status)
+{
+	*ret_status = -EHOSTDOWN;
+	return peer_gone(&core->peers[rank], instance) ?
+		       "this instance was given up as dead: start it again" :
+		       NULL;
+}
+
 /* NULL: welcome. */
 static const char *hello_fault(const struct core *core, const struct message_hello *hello,
 			       int *ret_status)
 {
-	const struct peer *peer;
-
 	*ret_status = -EPROTO;
 	if (hello->magic != MESSAGE_MAGIC || hello->version != MESSAGE_VERSION)
 		return "another version of farbus: use the same release in the whole job";
@@ -365,16 +373,11 @@ static const char *hello_fault(const struct core *core, const struct message_hel
 	}
 	if (hello->size != core->conf.size || hello->rank >= core->conf.size || !hello->instance)
 		return "the instances disagree on the size of the job";
-	peer = &core->peers[hello->rank];
 	if (hello->rank == core->conf.rank) {
 		*ret_status = -EEXIST;
 		return "that rank is open already";
 	}
-	if (peer->dead && peer->instance == hello->instance) {
-		*ret_status = -EHOSTDOWN;
-		return "this instance was given up as dead: start it again";
-	}
-	return NULL;
+	return instance_fault(core, hello->rank, hello->instance, ret_status);
 }
 
 static void hello_handle(struct core *core, struct conn *conn, const struct message_hello *hello)
@@ -417,6 +420,8 @@ static void challenge_handle(struct core *core, struct conn *conn,
 	struct message_hello hello = hello_make(core, conn);
 	struct message_proof proof = { .head = { .kind = MESSAGE_PROOF } };
 	uint8_t expected[MAC_PROOF_SIZE];
+	const char *fault;
+	int status;
 
 	proof_make(core, 'A', &hello, challenge, expected);
 	if (!mac_equal(expected, challenge->proof, sizeof(expected))) {
@@ -426,6 +431,11 @@ static void challenge_handle(struct core *core, struct conn *conn,
 	if (challenge->rank != conn->rank || challenge->size != core->conf.size ||
 	    !challenge->instance) {
 		refuse(core, conn, -EPROTO, "another rank listens there");
+		return;
+	}
+	fault = instance_fault(core, conn->rank, challenge->instance, &status);
+	if (fault) {
+		refuse(core, conn, status, fault);
 		return;
 	}
 	conn->instance = challenge->instance;
@@ -438,12 +448,20 @@ static void challenge_handle(struct core *core, struct conn *conn,
 
 static void proof_handle(struct core *core, struct conn *conn, const struct message_proof *proof)
 {
+	const char *fault;
+	int status;
+
 	if (!mac_equal(conn->proof, proof->proof, sizeof(conn->proof))) {
 		refuse(core, conn, -EACCES, "the other end does not know the job secret");
 		return;
 	}
 	mac_wipe(conn->proof, sizeof(conn->proof));
-	conn_proved(core, conn);
+	/* Somebody may have said so since its greeting. */
+	fault = instance_fault(core, conn->rank, conn->instance, &status);
+	if (fault)
+		refuse(core, conn, status, fault);
+	else
+		conn_proved(core, conn);
 }
 
 static void refuse_handle(struct core *core, struct conn *conn, const struct message_reply *reply,

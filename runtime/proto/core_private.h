@@ -22,6 +22,7 @@
 #define CORE_RESERVE 64
 #define MESSAGE_MAX_SMALL 8192 /* of a link that says nothing else */
 #define CORE_RANK_NONE UINT32_MAX
+#define PEER_GONE_MAX 4		  /* instances of a rank that are remembered as dead */
 #define CORE_LINK_SELF UINT32_MAX /* no driver uses this number */
 
 /* ---- timers ---- */
@@ -97,7 +98,9 @@ struct peer {
 	struct timer retry;
 	uint32_t instance, incarnation; /* last known, 0: never met */
 	bool dead;			/* that instance is */
-	bool joined, came;		/* root only: now; ever */
+	uint32_t gone[PEER_GONE_MAX];	/* the last of its instances that were given up */
+	uint32_t gone_next;
+	bool joined, came; /* root only: now; ever */
 };
 
 /* ---- calls: requests of the local application ---- */
@@ -332,6 +335,7 @@ void conn_free_all(struct core *core);
 void conn_bad(struct core *core, struct conn *conn, const char *why);
 
 /* ---- peer.c ---- */
+bool peer_gone(const struct peer *peer, uint32_t instance);
 /* Sends the call's message, or connects first. */
 void peer_call(struct core *core, struct peer *peer, struct call *call);
 void peer_conn_up(struct core *core, struct conn *conn);

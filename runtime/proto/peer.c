@@ -156,6 +156,14 @@ static void root_lost(struct core *core, const struct peer *peer, int status)
 	death_tell(core, peer, status);
 }
 
+bool peer_gone(const struct peer *peer, uint32_t instance)
+{
+	for (int i = 0; i < PEER_GONE_MAX; i++)
+		if (peer->gone[i] == instance)
+			return true;
+	return false;
+}
+
 void peer_lost(struct core *core, struct peer *peer, uint32_t instance, int status)
 {
 	struct conn *conn;
@@ -164,6 +172,7 @@ void peer_lost(struct core *core, struct peer *peer, uint32_t instance, int stat
 		return;
 	peer->dead = true;
 	peer->joined = false;
+	peer->gone[peer->gone_next++ % PEER_GONE_MAX] = instance;
 	while ((conn = LIST_FIRST(&peer->conns)))
 		conn_close(core, conn, -EHOSTDOWN, NULL);
 	if (core->leaving)

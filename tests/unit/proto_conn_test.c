@@ -113,6 +113,24 @@ static void join__rank_0_stopped_in_the_greeting__etimedout_at_the_deadline(void
 	net_free(net, true);
 }
 
+/* A job has one process for a rank: when a second one proves the secret, the first has ended. */
+static void join__same_rank_again__the_older_one_is_lost(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_joined(seed, 3);
+		uint32_t again = start(net, &(struct net_node_conf){ .rank = 2 });
+
+		EXPECT_INT(net_wait(net, net_join(net, again, MS)), 0);
+		net_run(net);
+		EXPECT_INT(net_events(net, 0, FARBUS_EVENT_PEER_LOST, 2), 1);
+		EXPECT_INT(net_events(net, 1, FARBUS_EVENT_PEER_LOST, 2), 1);
+		EXPECT_INT(net_wait(net, net_lookup(net, 2, "x", 0)), -EHOSTDOWN);
+		net_free(net, true);
+	}
+}
+
 static void join__rank_of_whom_it_joins__eexist(void **state)
 {
 	struct net *net = net_with_root(1, 2);
@@ -165,6 +183,37 @@ static void restart__of_a_home__old_tokens_estale_and_new_ones_good(void **state
 		EXPECT_INT(net_wait(net, net_revoke(net, 2, &old, false, MS)), -ENOENT);
 		net_free(net, true);
 	}
+}
+
+static void down_send(struct net *net, uint32_t to, uint32_t rank, uint32_t instance)
+{
+	struct message_dead dead = {
+		.head = { .kind = MESSAGE_DEAD },
+		.rank = rank,
+		.instance = instance,
+		.status = -EHOSTDOWN,
+	};
+
+	net_inject(net, to, core_rank_link(net_node(net, to)->core, 0), &dead, sizeof(dead));
+}
+
+/* Given up by the root, it runs on: neither side may pick up again where it was. */
+static void dead__instance_that_is_not__no_connection_either_way(void **state)
+{
+	struct net *net = net_joined(1, 3);
+	struct farbus_token of_1, of_2;
+	struct ask *ask;
+
+	(void)state;
+	region_with(net, 1, RWA, 0, &of_1);
+	region_with(net, 2, RWA, 0, &of_2);
+	down_send(net, 2, 1, net_node(net, 1)->instance);
+	EXPECT_INT(net_events(net, 2, FARBUS_EVENT_PEER_LOST, 1), 1);
+	ask = net_import(net, 2, &of_1, MS);
+	EXPECT_INT(net_wait(net, ask), -EHOSTDOWN);
+	ask = net_import(net, 1, &of_2, MS);
+	EXPECT_INT(net_wait(net, ask), -EHOSTDOWN);
+	net_free(net, true);
 }
 
 static void link__that_says_nothing__closed_in_time(void **state)
@@ -324,8 +373,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(join__other_version__eproto_that_names_it),
 		cmocka_unit_test(join__before_rank_0_is_there__waits_for_it),
 		cmocka_unit_test(join__rank_0_stopped_in_the_greeting__etimedout_at_the_deadline),
+		cmocka_unit_test(join__same_rank_again__the_older_one_is_lost),
 		cmocka_unit_test(join__rank_of_whom_it_joins__eexist),
 		cmocka_unit_test(restart__of_a_home__old_tokens_estale_and_new_ones_good),
+		cmocka_unit_test(dead__instance_that_is_not__no_connection_either_way),
 		cmocka_unit_test(link__that_says_nothing__closed_in_time),
 		cmocka_unit_test(link__anything_but_a_greeting_first__closed),
 		cmocka_unit_test(greeting__said_again_by_who_heard_it__not_let_in),
