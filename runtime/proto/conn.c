@@ -350,14 +350,26 @@ static void refuse(struct core *core, struct conn *conn, int status, const char 
 	conn_close(core, conn, status, why);
 }
 
+/* Rights are by instance: nobody may take the id of another rank's. */
+static bool instance_taken(const struct core *core, uint32_t rank, uint32_t instance)
+{
+	for (uint32_t i = 0; i < core->conf.size; i++)
+		if (i != rank && core->peers[i].instance == instance)
+			return true;
+	return false;
+}
+
 /* Given up once is given up: others have released what it held. NULL: welcome. */
 static const char *instance_fault(const struct core *core, uint32_t rank, uint32_t instance,
 				  int *ret_status)
 {
+	*ret_status = -EEXIST;
+	if (instance_taken(core, rank, instance))
+		return "another rank has this instance id";
 	*ret_status = -EHOSTDOWN;
-	return peer_gone(&core->peers[rank], instance) ?
-		       "this instance was given up as dead: start it again" :
-		       NULL;
+	if (peer_gone(&core->peers[rank], instance))
+		return "this instance was given up as dead: start it again";
+	return NULL;
 }
 
 /* NULL: welcome. */

@@ -157,6 +157,26 @@ static void join__rank_of_whom_it_joins__eexist(void **state)
 	net_free(net, true);
 }
 
+static void join__instance_id_of_somebody_else__eexist_and_that_one_unhurt(void **state)
+{
+	struct net *net = net_joined(1, 4);
+	struct net_node_conf conf = { .rank = 3 };
+	uint32_t thief;
+
+	(void)state;
+	net_kill(net, 3);
+	net_run(net);
+	conf.instance = net_node(net, 2)->instance;
+	thief = start(net, &conf);
+	EXPECT_INT(net_wait(net, net_join(net, thief, MS)), -EEXIST);
+	conf.instance = net_node(net, 0)->instance;
+	thief = start(net, &conf);
+	EXPECT_INT(net_wait(net, net_join(net, thief, MS)), -EEXIST);
+	EXPECT_INT(net_wait(net, net_lookup(net, 2, "x", 0)), -ETIMEDOUT);
+	EXPECT_INT(net_events(net, 0, FARBUS_EVENT_PEER_LOST, 2), 0);
+	net_free(net, true);
+}
+
 static void restart__of_a_home__old_tokens_estale_and_new_ones_good(void **state)
 {
 	(void)state;
@@ -375,6 +395,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(join__rank_0_stopped_in_the_greeting__etimedout_at_the_deadline),
 		cmocka_unit_test(join__same_rank_again__the_older_one_is_lost),
 		cmocka_unit_test(join__rank_of_whom_it_joins__eexist),
+		cmocka_unit_test(join__instance_id_of_somebody_else__eexist_and_that_one_unhurt),
 		cmocka_unit_test(restart__of_a_home__old_tokens_estale_and_new_ones_good),
 		cmocka_unit_test(dead__instance_that_is_not__no_connection_either_way),
 		cmocka_unit_test(link__that_says_nothing__closed_in_time),
