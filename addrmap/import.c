@@ -4,9 +4,14 @@
  *
  *   index --slots--> import, also in a tree by (region, offset, index)
  *
+ * Each import knows which of those below it in the tree reaches furthest: into the last region,
+ * and there to the highest end. So import_find() goes down once, however many imports of a region
+ * begin before an address.
+ *
  * Invariants (import_check):
  *   1. each import is in the slots and in the tree, once
  *   2. no import is empty or wraps past the top of its region
+ *   3. what an import knows of those below it is so
  */
 #include "addrmap/import.h"
 
@@ -19,9 +24,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* As far as an import reaches; region 0 and end 0: there is none. */
+struct reach {
+	uint64_t region, end;
+};
+
 struct import {
 	struct import_entry is;
 	uint32_t index;
+	struct reach any, ready; /* the furthest of this and all below; of those that are READY */
 	RB_ENTRY(import) link;
 };
 
@@ -47,7 +58,72 @@ static int import_compare(const struct import *a, const struct import *b)
 	return by_off ? by_off : compare64(a->index, b->index);
 }
 
+static struct reach further(struct reach a, struct reach b)
+{
+	int by_region = compare64(a.region, b.region);
+
+	return (by_region ? by_region : compare64(a.end, b.end)) < 0 ? b : a;
+}
+
+static struct reach reach_of(const struct import *import, bool ready)
+{
+	struct reach reach = { 0 };
+
+	if (ready && import->is.state != IMPORT_READY)
+		return reach;
+	reach.region = import->is.region;
+	reach.end = import->is.off + import->is.len;
+	return reach;
+}
+
+static struct reach reach_below(const struct import *import, bool ready)
+{
+	if (!import)
+		return (struct reach){ 0 };
+	return ready ? import->ready : import->any;
+}
+
+static struct reach reach_furthest(const struct import *import, bool ready)
+{
+	struct reach below = further(reach_below(RB_LEFT(import, link), ready),
+				     reach_below(RB_RIGHT(import, link), ready));
+
+	return further(reach_of(import, ready), below);
+}
+
+static void reach_update(struct import *import)
+{
+	import->any = reach_furthest(import, false);
+	import->ready = reach_furthest(import, true);
+}
+
+/* The tree calls it for what a rotation changes; what is above is import_link()'s to do. */
+#undef RB_AUGMENT
+#define RB_AUGMENT(import) reach_update(import)
+
 TREE_GENERATE(imports, import, link, import_compare)
+
+static void reach_update_up(struct import *import)
+{
+	for (; import; import = RB_PARENT(import, link))
+		reach_update(import);
+}
+
+static void import_link(struct import_table *table, struct import *import)
+{
+	import->any = reach_of(import, false);
+	import->ready = reach_of(import, true);
+	RB_INSERT(imports, &table->imports, import);
+	reach_update_up(import);
+}
+
+static void import_unlink(struct import_table *table, struct import *import)
+{
+	struct import *parent = RB_PARENT(import, link);
+
+	RB_REMOVE(imports, &table->imports, import);
+	reach_update_up(parent);
+}
 
 int import_table_new(uint32_t max, struct import_table **ret_table)
 {
@@ -98,7 +174,7 @@ int import_insert(struct import_table *table, const struct import_entry *entry, 
 		goto free_import;
 
 	import->is = *entry;
-	RB_INSERT(imports, &table->imports, import);
+	import_link(table, import);
 	*ret_index = import->index;
 	return 0;
 
@@ -118,7 +194,7 @@ int import_remove(struct import_table *table, uint32_t index)
 
 	if (!import)
 		return index_unknown(index);
-	RB_REMOVE(imports, &table->imports, import);
+	import_unlink(table, import);
 	free(import);
 	return 0;
 }
@@ -144,9 +220,9 @@ int import_update(struct import_table *table, uint32_t index, const struct impor
 	if (err < 0)
 		return err;
 	/* Its place in the tree may change. */
-	RB_REMOVE(imports, &table->imports, import);
+	import_unlink(table, import);
 	import->is = *entry;
-	RB_INSERT(imports, &table->imports, import);
+	import_link(table, import);
 	return 0;
 }
 
@@ -155,36 +231,59 @@ int import_next(const struct import_table *table, uint32_t after, uint32_t *ret_
 	return slots_next(&table->slots, after, ret_index) ? 0 : -ENOENT;
 }
 
-static bool covers(const struct import *import, farbus_addr_t addr)
+static bool covers(const struct import *import, farbus_addr_t addr, bool ready)
 {
-	return addr.offset - import->is.off < import->is.len;
+	return import->is.region == addr.region && import->is.off <= addr.offset &&
+	       addr.offset - import->is.off < import->is.len &&
+	       (!ready || import->is.state == IMPORT_READY);
+}
+
+static bool begins_above(const struct import *import, farbus_addr_t addr)
+{
+	int by_region = compare64(import->is.region, addr.region);
+
+	return (by_region ? by_region : compare64(import->is.off, addr.offset)) > 0;
 }
 
 /*
- * From the last import that begins at or before the address backwards: of those that cover it one
- * that is ready, else any. Walks past imports of this region only.
+ * All left of an import that begins at or before the address do so, too: if the furthest of them
+ * reaches past the address, it covers it, and nothing else need be looked at.
  */
+static const struct import *find(const struct import *at, farbus_addr_t addr, bool ready)
+{
+	while (at && !covers(at, addr, ready)) {
+		const struct import *left = RB_LEFT(at, link);
+		struct reach reach = reach_below(left, ready);
+
+		if (begins_above(at, addr) ||
+		    (reach.region == addr.region && reach.end > addr.offset))
+			at = left;
+		else
+			at = RB_RIGHT(at, link);
+	}
+	return at;
+}
+
+/* One that is ready, else any. */
 int import_find(const struct import_table *table, farbus_addr_t addr, uint32_t *ret_index)
 {
-	struct imports *imports = TREE_CONST(imports, &table->imports);
-	struct import key = { .is = { .region = addr.region, .off = addr.offset },
-			      .index = UINT32_MAX };
-	const struct import *found = NULL;
-	struct import *at = RB_NFIND(imports, imports, &key);
+	const struct import *root = RB_ROOT(&table->imports);
+	const struct import *found = find(root, addr, true);
 
-	at = at ? RB_PREV(imports, imports, at) : RB_MAX(imports, imports);
-	for (; at && at->is.region == addr.region; at = RB_PREV(imports, imports, at)) {
-		if (!covers(at, addr))
-			continue;
-		found = at;
-		if (at->is.state == IMPORT_READY)
-			break;
-	}
+	if (!found)
+		found = find(root, addr, false);
 	if (!found)
 		return error_set(-ENOENT, "no import covers %#llx:%#llx: import the region first",
 				 (unsigned long long)addr.region, (unsigned long long)addr.offset);
 	*ret_index = found->index;
 	return 0;
+}
+
+static bool reach_known(const struct import *import, bool ready)
+{
+	struct reach known = reach_below(import, ready), is = reach_furthest(import, ready);
+
+	return known.region == is.region && known.end == is.end;
 }
 
 void import_check(const struct import_table *table)
@@ -198,6 +297,8 @@ void import_check(const struct import_table *table)
 	{
 		FARBUS_ASSERT(slots_get(&table->slots, import->index) == import);
 		FARBUS_ASSERT(addr_within(import->is.off, import->is.len, UINT64_MAX));
+		FARBUS_ASSERT(reach_known(import, false));
+		FARBUS_ASSERT(reach_known(import, true));
 		count++;
 	}
 	FARBUS_ASSERT(count == table->slots.count);

@@ -185,6 +185,47 @@ static void update__moves_it__found_only_in_its_new_place(void **state)
 	assert_int_equal(import_find(*state, (farbus_addr_t){ 5, 1050 }, &found), 0);
 }
 
+/* Each begins before the address and ends before it, too, but for the first. */
+static void find__many_begin_before_it__the_one_that_covers_it(void **state)
+{
+	enum { COUNT = 20000 };
+	struct import_entry entry = { .region = 5, .state = IMPORT_READY };
+	struct import_table *table;
+	uint32_t index, first, found;
+
+	(void)state;
+	assert_int_equal(import_table_new(COUNT + 1, &table), 0);
+	entry.len = 2 * COUNT;
+	assert_int_equal(import_insert(table, &entry, &first), 0);
+	entry.len = 1;
+	for (entry.off = 1; entry.off <= COUNT; entry.off++)
+		assert_int_equal(import_insert(table, &entry, &index), 0);
+	import_check(table);
+	/* A walk over all of them for each would take minutes. */
+	for (uint64_t off = 0; off < 2 * COUNT; off++) {
+		assert_int_equal(import_find(table, (farbus_addr_t){ 5, off }, &found), 0);
+		if (off == 0 || off > COUNT)
+			assert_int_equal(found, first);
+	}
+	assert_int_equal(import_find(table, (farbus_addr_t){ 5, 2 * COUNT }, &found), -ENOENT);
+	import_table_free(table);
+}
+
+/* In a place of its own or another's, READY or not. */
+static void update_some(struct import_table *table, uint64_t *random)
+{
+	uint32_t index = (uint32_t)random_below(random, TABLE_MAX) + 1;
+	struct import_entry entry;
+
+	if (import_lookup(table, index, &entry) < 0)
+		return;
+	entry.state = 1 + (uint32_t)random_below(random, 4);
+	if (random_below(random, 2))
+		entry.off = random_below(random, 256);
+	assert_int_equal(import_update(table, index, &entry), 0);
+	import_check(table);
+}
+
 /* Random imports of few regions that overlap a lot, against a walk over all of them. */
 static void find__random_imports__same_as_a_walk_over_all(void **state)
 {
@@ -204,6 +245,7 @@ static void find__random_imports__same_as_a_walk_over_all(void **state)
 			insert(*state, random_below(&random, 3), random_below(&random, 256),
 			       1 + random_below(&random, 64),
 			       1 + (uint32_t)random_below(&random, 4));
+		update_some(*state, &random);
 		while (import_next(*state, next, &next) == 0) {
 			assert_int_equal(import_lookup(*state, next, &entry), 0);
 			bool covers = entry.region == addr.region && entry.off <= addr.offset &&
@@ -449,6 +491,7 @@ int main(void)
 		WITH_TABLE(find__around_an_import__only_its_bytes),
 		WITH_TABLE(find__several_cover_it__prefers_a_ready_one),
 		WITH_TABLE(update__moves_it__found_only_in_its_new_place),
+		cmocka_unit_test(find__many_begin_before_it__the_one_that_covers_it),
 		WITH_TABLE(find__random_imports__same_as_a_walk_over_all),
 		cmocka_unit_test(insert__every_allocation_fails_once__enomem_and_no_leak),
 		cmocka_unit_test(slots__without_reuse__no_id_twice_and_old_ones_remembered),
