@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CONFORM_RANK_MAX 16
+#define CONFORM_RANK_MAX 64
 #define CONFORM_STEP_MAX 64
 #define CONFORM_SLOT_MAX 64
 #define CONFORM_WORD_MAX 64
