@@ -181,8 +181,9 @@ struct farbus {
 	LIST_HEAD(request_list, request) requests[INSTANCE_REQUEST_BUCKETS];
 
 	int epoll, wake, timer, info; /* the service thread's */
-	int net;       /* epoll of all transports; watched by the service thread, or by a leader */
-	int lead_wake; /* in net, too: ends a leader's sleep */
+	int net;	/* epoll of all transports; watched by the service thread, or by a leader */
+	int lead_wake;	/* in net, too: ends a leader's sleep */
+	bool lead_rung; /* lead_wake is readable */
 	bool (*leader_done)(const void *arg); /* NULL: no thread leads */
 	const void *leader_arg;
 	pthread_t service;

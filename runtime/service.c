@@ -382,8 +382,11 @@ void service_wake(struct farbus *farbus)
 }
 
 /* What the leading thread waits for has been done by another one's pump. */
-static void lead_wake(struct farbus *farbus)
+static void lead_wake(struct farbus *farbus) REQUIRES(&farbus->lock)
 {
+	if (farbus->lead_rung)
+		return;
+	farbus->lead_rung = true;
 	eventfd_ring(farbus->lead_wake);
 }
 

@@ -12,7 +12,10 @@
  *   2. whoever makes a leader's done() true without being the leader wakes it
  *      (service_pump_locked)
  *   3. whoever stops leading leaves the transports armed, or wakes the service thread
+ *   4. lead_rung says whether lead_wake is readable; while nobody leads it is not, or the service
+ *      thread, which watches it with the transports, would never sleep
  */
+#include "base/assert.h"
 #include "runtime/instance.h"
 #include <errno.h>
 #include <sys/epoll.h>
@@ -51,19 +54,37 @@ static int sleep_ms(uint64_t deadline)
 	return ms > 1000000 ? 1000000 : (int)ms;
 }
 
+/* Under the lock, so that it cannot take away a ring that lead_rung does not know of yet. */
+static void lead_silence(struct farbus *farbus) REQUIRES(&farbus->lock)
+{
+	uint64_t count;
+
+	if (!farbus->lead_rung)
+		return;
+	farbus->lead_rung = false;
+	while (read(farbus->lead_wake, &count, sizeof(count)) > 0)
+		;
+}
+
 static void lead_sleep(struct farbus *farbus, uint64_t deadline) REQUIRES(&farbus->lock)
 {
 	struct epoll_event event[LEAD_EVENTS];
-	uint64_t count;
-	int n;
 
 	lock_release(&farbus->lock);
-	n = epoll_wait(farbus->net, event, LEAD_EVENTS, sleep_ms(deadline));
-	for (int i = 0; i < n; i++)
-		if (event[i].data.fd == farbus->lead_wake)
-			while (read(farbus->lead_wake, &count, sizeof(count)) > 0)
-				;
+	epoll_wait(farbus->net, event, LEAD_EVENTS, sleep_ms(deadline));
 	lock_acquire(&farbus->lock);
+	lead_silence(farbus);
+}
+
+/* What the leader does itself needs no ring. */
+static void lead_pump(struct farbus *farbus) REQUIRES(&farbus->lock)
+{
+	bool (*done)(const void *arg) = farbus->leader_done;
+
+	farbus->leader_done = NULL;
+	service_pump_locked(farbus);
+	FARBUS_ASSERT(farbus->leader_done == NULL); /* the pump keeps the lock */
+	farbus->leader_done = done;
 }
 
 static void lead_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
@@ -75,9 +96,10 @@ static void lead_locked(struct farbus *farbus, bool (*done)(const void *arg), co
 	while (!done(arg) && !late(deadline)) {
 		if (backends_park(farbus))
 			lead_sleep(farbus, deadline);
-		service_pump_locked(farbus);
+		lead_pump(farbus);
 	}
 	farbus->leader_done = NULL;
+	lead_silence(farbus);
 	if (!backends_park(farbus))
 		service_wake(farbus);
 	service_watch(farbus, true);
