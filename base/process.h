@@ -53,6 +53,16 @@ int process_check(void);
 /* This thread's slot, registered on first use, given back when the thread ends. NULL: all taken. */
 struct process_slot *process_slot_self(void);
 
+/* Adds to a counter of this thread; one that has no slot counts nothing. */
+static inline void process_count(enum process_thread_counter counter, uint64_t n)
+{
+	struct process_slot *slot = (struct process_slot *)(void *)farbus_guard_slot;
+
+	if (__builtin_expect(slot != NULL, 1))
+		__atomic_store_n(&slot->counter[counter], slot->counter[counter] + n,
+				 __ATOMIC_RELAXED);
+}
+
 /* Descriptor of the process page, to hand to a home. Borrowed. */
 int process_page_fd(void);
 

@@ -342,7 +342,10 @@ flush_region(struct farbus_region *region, enum farbus_flush_level level, int ti
 				 (unsigned long long)region->id, region->home_rank,
 				 farbus_strerror(err));
 	}
-	return region->served ? served_flush(region, timeout_ms) : 0;
+	if (!region->served)
+		return 0;
+	process_count(PROCESS_FLUSH_OPS, 1);
+	return served_flush(region, timeout_ms);
 }
 
 /* Not inline: its locals would put a stack canary into every flush. */
@@ -361,6 +364,7 @@ static int __attribute__((noinline)) flush_all(struct farbus *farbus, int timeou
 		if (one < 0)
 			break;
 		if (region && region->served) {
+			process_count(PROCESS_FLUSH_OPS, 1);
 			one = served_flush(region, timeout_ms);
 			err = err < 0 ? err : one;
 		}

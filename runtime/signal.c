@@ -62,15 +62,18 @@ int farbus_signal(struct farbus_region *region, uint64_t off, uint64_t value,
 		return error_set(-EINVAL, "the region is NULL");
 	if (region->served) {
 		err = region_refusal(region, off, 8, rights, "signal");
-		return err < 0 ? err : served_atomic(region, off, op, 8, value, 0, true, NULL);
-	}
-	if (op == FARBUS_SWAP)
+		if (err == 0)
+			err = served_atomic(region, off, op, 8, value, 0, true, NULL);
+	} else if (op == FARBUS_SWAP) {
 		err = signal_store(region, off, value);
-	else
+	} else {
 		err = farbus_atomic(region, off, op, sizeof(value), value, 0, NULL);
+	}
 	if (err < 0)
 		return err;
-	signal_wake(region, off);
+	if (!region->served)
+		signal_wake(region, off);
+	process_count(PROCESS_SIGNAL_OPS, 1);
 	return 0;
 }
 
@@ -188,5 +191,6 @@ int farbus_wait(struct farbus_region *region, uint64_t off, enum farbus_compare 
 				 (unsigned long long)off, (unsigned long long)wait.seen);
 	if (ret_seen)
 		*ret_seen = wait.seen;
+	process_count(PROCESS_WAIT_OPS, 1);
 	return 0;
 }
