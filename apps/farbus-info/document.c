@@ -63,6 +63,12 @@ static const struct field link_fields[] = {
 	{ "queued", NUMBER, NULL }, { NULL, NUMBER, NULL },
 };
 
+static const struct field transport_fields[] = {
+	{ "name", TEXT, NULL },
+	{ "locator", TEXT, NULL },
+	{ NULL, NUMBER, NULL },
+};
+
 static const struct field document_fields[] = {
 	{ "pid", NUMBER, NULL },
 	{ "rank", NUMBER, NULL },
@@ -71,7 +77,7 @@ static const struct field document_fields[] = {
 	{ "incarnation", NUMBER, NULL },
 	{ "job", HEX, NULL },
 	{ "version", TEXT, NULL },
-	{ "transport", TEXT, NULL },
+	{ "transports", LIST, transport_fields },
 	{ "regions", LIST, region_fields },
 	{ "imports", LIST, import_fields },
 	{ "windows", LIST, window_fields },

@@ -93,6 +93,21 @@ static void windows_print(const json_t *windows)
 	table_free(table);
 }
 
+static void transports_print(const json_t *transports)
+{
+	struct table *table = table_new("transport|listens at");
+	const json_t *transport;
+	size_t i;
+
+	json_array_foreach(transports, i, transport)
+	{
+		table_row(table, "%s\t%s", document_text(transport, "name"),
+			  document_text(transport, "locator"));
+	}
+	table_print(table, "Transports in use", "  ", stdout);
+	table_free(table);
+}
+
 static void links_print(const json_t *links)
 {
 	struct table *table = table_new(">rank|transport|>queued bytes|why this transport");
@@ -111,10 +126,10 @@ static void links_print(const json_t *links)
 
 void document_print(const json_t *document)
 {
-	printf("PID %llu, instance %llu: rank %llu of %llu, job %016llx, farbus %s over %s\n",
+	printf("PID %llu, instance %llu: rank %llu of %llu, job %016llx, farbus %s\n",
 	       number(document, "pid"), number(document, "instance"), number(document, "rank"),
-	       number(document, "size"), hex(document, "job"), document_text(document, "version"),
-	       document_text(document, "transport"));
+	       number(document, "size"), hex(document, "job"), document_text(document, "version"));
+	transports_print(json_object_get(document, "transports"));
 	regions_print(json_object_get(document, "regions"));
 	imports_print(json_object_get(document, "imports"));
 	windows_print(json_object_get(document, "windows"));

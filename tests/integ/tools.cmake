@@ -2,8 +2,10 @@
 # farbus-info and farbus-stat as users and programs call them.
 add_executable(tools_client ${CMAKE_CURRENT_LIST_DIR}/tools_client.c)
 target_link_libraries(tools_client PRIVATE farbus_static)
+add_executable(tools_ranks ${CMAKE_CURRENT_LIST_DIR}/tools_ranks.c)
+target_link_libraries(tools_ranks PRIVATE farbus_flags farbus)
 
-foreach(part IN ITEMS command stat info)
+foreach(part IN ITEMS command stat info live)
 	farbus_test_add(tools_${part} TIMEOUT 120 COMMAND ${CMAKE_CURRENT_LIST_DIR}/tools.sh ${part}
 		${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR})
 endforeach()

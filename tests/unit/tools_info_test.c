@@ -115,10 +115,10 @@ static void live_list__file__sorted_and_complete(void **state)
 	"\"state\":\"ready\"},{\"va\":\"7f1000000000\",\"len\":4096,\"off\":0,\"import\":2," \
 	"\"rights\":\"RW---\",\"state\":\"ready\"},{\"va\":\"7f2000000000\",\"len\":4096,"   \
 	"\"off\":0,\"import\":3,\"rights\":\"R----\",\"state\":\"dead\"}"
-#define DOCUMENT                                                                                     \
-	"{\"pid\":10,\"rank\":0,\"size\":2,\"instance\":5,\"incarnation\":1,"                        \
-	"\"job\":\"00000000000000aa\",\"version\":\"0.1.0\",\"transport\":\"shm\",\"regions\":[" OWN \
-	"],\"imports\":[" IMPORT "],\"windows\":[" WINDOWS "],\"links\":[{\"rank\":1,"               \
+#define DOCUMENT                                                                                                                     \
+	"{\"pid\":10,\"rank\":0,\"size\":2,\"instance\":5,\"incarnation\":1,"                                                        \
+	"\"job\":\"00000000000000aa\",\"version\":\"0.1.0\",\"transports\":[{\"name\":\"shm\",\"locator\":\"x\"}],\"regions\":[" OWN \
+	"],\"imports\":[" IMPORT "],\"windows\":[" WINDOWS "],\"links\":[{\"rank\":1,"                                               \
 	"\"transport\":\"shm\",\"why\":\"same host\",\"queued\":0}]}\n"
 
 static json_t *document_new(void)
