@@ -209,24 +209,25 @@ int main(int argc, char **argv)
 	TRY(farbus_self(gups.bus, &gups.self));
 	example_rank(gups.self.rank);
 	if (gups.self.size > EXAMPLE_RANK_MAX) {
-		fprintf(stderr, "gups: %u ranks: %d is the most\n", gups.self.size,
-			EXAMPLE_RANK_MAX);
-		return 2;
+		if (gups.self.rank == 0)
+			fprintf(stderr, "gups: %u ranks: %d is the most\n", gups.self.size,
+				EXAMPLE_RANK_MAX);
+		return example_refuse(gups.bus, 2);
 	}
 	code = options(&gups, argc, argv);
-	if (code < 0) {
-		table_share(&gups);
-		meet(&gups);
-		seconds = example_seconds();
-		update(&gups, gups.atomic);
-		meet(&gups);
-		seconds = example_seconds() - seconds;
-		update(&gups, true); /* the verification itself must not lose any */
-		meet(&gups);
-		errors = table_errors(&gups);
-		code = gups.self.rank == 0 ? report(&gups, seconds, errors) : 0;
-		meet(&gups);
-	}
+	if (code >= 0)
+		return example_refuse(gups.bus, code);
+	table_share(&gups);
+	meet(&gups);
+	seconds = example_seconds();
+	update(&gups, gups.atomic);
+	meet(&gups);
+	seconds = example_seconds() - seconds;
+	update(&gups, true); /* the verification itself must not lose any */
+	meet(&gups);
+	errors = table_errors(&gups);
+	code = gups.self.rank == 0 ? report(&gups, seconds, errors) : 0;
+	meet(&gups);
 	TRY(farbus_close(gups.bus));
 	return code;
 }

@@ -154,8 +154,9 @@ int main(int argc, char **argv)
 				EXAMPLE_RANK_MAX);
 		code = 2;
 	}
-	if (code < 0)
-		code = run(&place, &options);
+	if (code >= 0)
+		return example_refuse(place.bus, code);
+	code = run(&place, &options);
 	TRY(farbus_close(place.bus));
 	return code;
 }

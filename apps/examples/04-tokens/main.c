@@ -265,8 +265,7 @@ int main(void)
 				"tokens: %u ranks, but A, B and C are three: "
 				"farbus-run -n 3 tokens\n",
 				party.self.size);
-		TRY(farbus_close(party.bus));
-		return 2;
+		return example_refuse(party.bus, 2);
 	}
 	code = party_run(&party);
 	TRY(farbus_close(party.bus));

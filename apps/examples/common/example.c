@@ -36,6 +36,13 @@ void example_fail(const char *call, int error)
 	exit(1);
 }
 
+int example_refuse(struct farbus *bus, int code)
+{
+	TRY(farbus_barrier(bus, 60 * 1000));
+	TRY(farbus_close(bus));
+	return code;
+}
+
 int example_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_value)
 {
 	unsigned long long value;

@@ -17,6 +17,12 @@ void example_rank(uint32_t rank);
 /* Prints what failed and farbus_last_error(), and ends the process; the launcher ends the rest. */
 void example_fail(const char *call, int error) __attribute__((noreturn));
 
+/*
+ * For what every rank refuses alike. Returns code, after all have come here: a rank that left early
+ * could be gone while another still joins, and that one would fail first, with another code.
+ */
+int example_refuse(struct farbus *bus, int code);
+
 /* For calls whose failure is the end of the program. */
 #define TRY(call)                                       \
 	do {                                            \
