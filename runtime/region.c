@@ -98,11 +98,14 @@ void region_open_locked(struct farbus_region *region)
 {
 	struct farbus_region_head *head = &region->head;
 	uint64_t len = region->head.base ? region->len : 0;
+	uint64_t words = (uintptr_t)region->head.base % 8 == 0 ? len / 8 * 8 : 0;
 
 	atomic_store_explicit(&region->state, REGION_READY, memory_order_release);
 	__atomic_store_n(&head->len_get, region->rights & FARBUS_R ? len : 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->len_put, region->rights & FARBUS_W ? len : 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->len_atomic, region->rights & FARBUS_A ? len : 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&head->words_get, region->rights & FARBUS_R ? words : 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&head->words_put, region->rights & FARBUS_W ? words : 0, __ATOMIC_RELEASE);
 }
 
 int region_close_locked(struct farbus_region *region, uint64_t timeout_ns)
@@ -112,6 +115,8 @@ int region_close_locked(struct farbus_region *region, uint64_t timeout_ns)
 	__atomic_store_n(&head->len_get, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->len_put, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->len_atomic, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&head->words_get, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&head->words_put, 0, __ATOMIC_RELEASE);
 	return process_guard_drain(head->tag, timeout_ns);
 }
 

@@ -7,7 +7,7 @@
  *
  * How it is safe: before it looks at the region, a thread writes the region's tag into its own
  * guard slot, and clears it afterwards, both plain stores. Whoever revokes, unmaps or moves the
- * region first sets the three lengths below to 0, then issues membarrier(2), which orders those
+ * region first sets the lengths below to 0, then issues membarrier(2), which orders those
  * plain stores on every CPU, then waits until no slot holds the tag. Source of the technique:
  * asymmetric fences, membarrier(2); "Userspace RCU", liburcu's memb flavour.
  */
@@ -30,7 +30,9 @@ struct farbus_region_head {
 	uint64_t len_put;
 	uint64_t len_atomic;
 	uint64_t tag;
-	uint64_t reserved[2];
+	/* As len_get and len_put, in whole words; 0 also where base is no multiple of 8. */
+	uint64_t words_get;
+	uint64_t words_put;
 };
 
 /* Two tags, because a copy uses two regions at once. */
@@ -75,6 +77,12 @@ static inline void farbus_guard_leave(struct farbus_guard_slot *slot)
 static inline int farbus_within(uint64_t off, uint64_t n, uint64_t len)
 {
 	return off < len && len - off >= n;
+}
+
+/* An aligned word begins inside whole words, and so ends there. */
+static inline int farbus_within_words(uint64_t off, uint64_t words)
+{
+	return off < words && (off & 7) == 0;
 }
 
 /* An adopted or granted range may begin anywhere. Looks at base: only after farbus_within(). */
@@ -129,13 +137,12 @@ static inline int farbus_put64(struct farbus_region *region, uint64_t off, uint6
 {
 	const struct farbus_region_head *head = farbus_head(region);
 	struct farbus_guard_slot *slot = farbus_guard_slot;
+	uint64_t copy; /* so that value itself can stay in a register */
 
 	if (FARBUS_LIKELY(slot != 0)) {
 		farbus_guard_enter(slot, head->tag);
-		if (FARBUS_LIKELY(
-			    farbus_within(off, 8,
-					  __atomic_load_n(&head->len_put, __ATOMIC_ACQUIRE)) &&
-			    farbus_aligned8(head, off))) {
+		if (FARBUS_LIKELY(farbus_within_words(
+			    off, __atomic_load_n(&head->words_put, __ATOMIC_ACQUIRE)))) {
 			__atomic_store_n((uint64_t *)(void *)(head->base + off), value,
 					 __ATOMIC_RELAXED);
 			farbus_guard_leave(slot);
@@ -143,7 +150,8 @@ static inline int farbus_put64(struct farbus_region *region, uint64_t off, uint6
 		}
 		farbus_guard_leave(slot);
 	}
-	return farbus_put(region, off, &value, sizeof(value));
+	copy = value;
+	return farbus_put(region, off, &copy, sizeof(copy));
 }
 
 static inline int farbus_get64(struct farbus_region *region, uint64_t off, uint64_t *ret_value)
@@ -153,10 +161,8 @@ static inline int farbus_get64(struct farbus_region *region, uint64_t off, uint6
 
 	if (FARBUS_LIKELY(slot != 0)) {
 		farbus_guard_enter(slot, head->tag);
-		if (FARBUS_LIKELY(
-			    farbus_within(off, 8,
-					  __atomic_load_n(&head->len_get, __ATOMIC_ACQUIRE)) &&
-			    farbus_aligned8(head, off))) {
+		if (FARBUS_LIKELY(farbus_within_words(
+			    off, __atomic_load_n(&head->words_get, __ATOMIC_ACQUIRE)))) {
 			*ret_value = __atomic_load_n((uint64_t *)(void *)(head->base + off),
 						     __ATOMIC_RELAXED);
 			farbus_guard_leave(slot);
