@@ -11,6 +11,7 @@
 #ifndef FARBUS_PERF_MEASURE_H
 #define FARBUS_PERF_MEASURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -25,10 +26,13 @@ struct measure_side {
 };
 
 struct measure_plan {
-	clockid_t clock;    /* thread CPU time for what one core does alone, else monotonic */
-	uint64_t batch_ns;  /* aimed at, per batch */
-	uint64_t budget_ns; /* of both sides together */
-	uint32_t round_min; /* even when the budget is used up */
+	clockid_t clock;      /* thread CPU time for what one core does alone, else monotonic */
+	uint64_t batch_ns;    /* aimed at, per batch */
+	uint64_t budget_ns;   /* of both sides together */
+	uint32_t round_min;   /* even when the budget is used up */
+	uint64_t batch_count; /* operations per batch; 0: as many as take batch_ns */
+	bool batch_warm;      /* run each batch twice, the first time untimed: caches are then as
+			       * this side leaves them */
 };
 
 struct measure_stat {
