@@ -152,7 +152,7 @@ FARBUS_API int farbus_lookup(struct farbus *farbus, const char *name, int timeou
 /*
  * Collectives: every rank calls them in the same order, from one thread at a time.
  * Errors: -EHOSTDOWN an instance died (all survivors get it), -ETIMEDOUT somebody did not come,
- * -EPROTO the ranks called different collectives or sizes.
+ * -EPROTO the ranks called different collectives or sizes, -EBUSY another thread is in one.
  * After an error the job's collectives stay failed: ranks no longer agree on where they are.
  */
 FARBUS_API int farbus_barrier(struct farbus *farbus, int timeout_ms);

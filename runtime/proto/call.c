@@ -387,9 +387,14 @@ static int collective_start(struct core *core, struct message_collective *messag
 				 "an earlier collective failed (%s): the ranks no longer agree on "
 				 "where they are, end the job",
 				 farbus_strerror(core->collective_failed));
+	/* The root could only take a second one for a broken protocol. */
+	if (call_find(core, core->collective_call))
+		return error_set(-EBUSY, "a collective of this instance is under way: only one "
+					 "thread at a time may call them");
 	err = call_new(core, CALL_COLLECTIVE, deadline, &call);
 	if (err < 0)
 		return err;
+	core->collective_call = call->id;
 	message->head.kind = MESSAGE_COLLECTIVE;
 	message->serial = ++core->collective_serial;
 	call->data_len = message->len;

@@ -288,6 +288,7 @@ struct core {
 	uint32_t waiter_count;
 	struct collective collective; /* root's */
 	uint64_t collective_serial;   /* ours */
+	uint32_t collective_call;     /* our last one's id */
 	int collective_failed;
 	bool leaving;
 	_Alignas(8) uint8_t scratch[CORE_MESSAGE_MAX]; /* a message that came unaligned */

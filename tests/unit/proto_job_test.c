@@ -390,6 +390,28 @@ static void collective__what_no_rank_may_ask__refused_here_and_nothing_sent(void
 	net_free(net, true);
 }
 
+static void
+collective__second_one_while_the_first_is_under_way__ebusy_and_the_first_goes_on(void **state)
+{
+	(void)state;
+	for (uint32_t twice = 0; twice < 2; twice++) {
+		struct net *net = net_joined(1, 2);
+		struct ask *first = net_barrier(net, twice, MS), *other;
+
+		EXPECT_INT(net_wait(net, net_barrier(net, twice, MS)), -EBUSY);
+		net_run_for(net, NS_PER_MS);
+		EXPECT_INT(net_wait(net, net_barrier(net, twice, MS)), -EBUSY);
+		other = net_barrier(net, !twice, MS);
+		EXPECT_INT(net_wait(net, first), 0);
+		EXPECT_INT(net_wait(net, other), 0);
+		first = net_barrier(net, twice, MS);
+		other = net_barrier(net, !twice, MS);
+		EXPECT_INT(net_wait(net, first), 0);
+		EXPECT_INT(net_wait(net, other), 0);
+		net_free(net, true);
+	}
+}
+
 /* ---- deaths and departures ---- */
 
 static void death__of_each_rank__others_get_one_event_and_go_on(void **state)
@@ -575,6 +597,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(collective__one_rank_does_not_come__etimedout_for_all),
 		cmocka_unit_test(collective__a_rank_dies_in_it__ehostdown_for_all),
 		cmocka_unit_test(collective__what_no_rank_may_ask__refused_here_and_nothing_sent),
+		cmocka_unit_test(
+			collective__second_one_while_the_first_is_under_way__ebusy_and_the_first_goes_on),
 		cmocka_unit_test(death__of_each_rank__others_get_one_event_and_go_on),
 		cmocka_unit_test(death__of_the_home__import_fails_and_can_be_released),
 		cmocka_unit_test(death__of_the_root__requests_of_it_fail_and_the_rest_goes_on),
