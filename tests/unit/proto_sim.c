@@ -206,6 +206,11 @@ bool net_alive(struct net *net, uint32_t node)
 	return node < net->node_count && net->node[node].core;
 }
 
+bool net_node_there(struct net *net, uint32_t node)
+{
+	return node < net->node_count;
+}
+
 void net_kill(struct net *net, uint32_t node)
 {
 	if (!net_alive(net, node))

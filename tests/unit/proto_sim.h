@@ -148,6 +148,7 @@ void net_kill(struct net *net, uint32_t node);
 void net_stop(struct net *net, uint32_t node);
 void net_continue(struct net *net, uint32_t node);
 bool net_alive(struct net *net, uint32_t node);
+bool net_node_there(struct net *net, uint32_t node); /* was started, whatever became of it */
 /* As if it had come over that link. */
 void net_inject(struct net *net, uint32_t node, uint32_t link, const void *data, size_t len);
 /* A connection that nobody but the test is at the other end of. Writes its number. */
@@ -213,6 +214,8 @@ void net_abort(struct net *net, uint32_t node, int code, const char *why);
 int net_add(struct net *net, uint32_t node, uint32_t import, uint64_t off, uint64_t value);
 /* A store with what the node has mapped, whatever its driver knows: -EFAULT nothing is there. */
 int net_store_raw(struct net *net, uint32_t node, uint32_t import, uint64_t off, uint64_t value);
+/* Would a store through the import's mapping land in the memory that the home has now? */
+bool net_reaches(struct net *net, uint32_t node, uint32_t import, uint32_t home);
 struct net_import *net_import_at(struct net *net, uint32_t node, uint32_t import);
 /* Events of this kind about this rank that the node has had. */
 unsigned net_events(struct net *net, uint32_t node, uint32_t kind, uint32_t rank);

@@ -245,6 +245,17 @@ int net_store_raw(struct net *net, uint32_t node, uint32_t index, uint64_t off, 
 	return 0;
 }
 
+bool net_reaches(struct net *net, uint32_t node, uint32_t index, uint32_t home)
+{
+	const struct net_import *import = net_import_at(net, node, index);
+	const struct net_region *region;
+
+	if (!import || !mapping_at(net, import, 0))
+		return false;
+	region = net_region_find(net, home, import->region);
+	return region && region->memory == net->fd[import->fd].memory;
+}
+
 /* ---- works ---- */
 
 static void serve_atomic(const struct core_output *output, uint8_t *at, uint64_t *ret_old)
