@@ -4,96 +4,9 @@
 #
 #   tools.sh PART BUILD_DIR SOURCE_DIR
 #
-# PART: command, stat, info, man, live
-set -u
-
-part=$1
-build=$2
-source=$3
-info=$build/apps/farbus-info/farbus-info
-stat=$build/apps/farbus-stat/farbus-stat
-run=$build/apps/farbus-run/farbus-run
-client=$build/tests/integ/tools_client
-ranks=$build/tests/integ/tools_ranks
-work=$(mktemp -d)
-# The tools look for run directories here, and so find nothing of anybody else.
-export XDG_RUNTIME_DIR=$work/run TMPDIR=$work/tmp
-mkdir -m 700 "$work/run" "$work/tmp"
-started=()
-failures=0
-
-cleanup()
-{
-	local pid
-	for pid in "${started[@]}"; do
-		kill -KILL "$pid" 2>/dev/null
-	done
-	wait 2>/dev/null
-	rm -rf "$work"
-}
-trap cleanup EXIT
-
-bad()
-{
-	echo "FAILED: $*"
-	failures=$((failures + 1))
-}
-
-# call COMMAND ...: output in $work/out and $work/err, the exit code in $code.
-call()
-{
-	called="${1##*/} ${*:2}"
-	code=0
-	timeout 20 "$@" >"$work/out" 2>"$work/err" </dev/null || code=$?
-}
-
-exits() { [ "$code" -eq "$1" ] || { bad "$called: exit code $code instead of $1"; cat "$work/err"; }; }
-has() { grep -qF -e "$1" "$work/out" || { bad "$called: not in the output: $1"; cat "$work/out"; }; }
-has_not() { ! grep -qF -e "$1" "$work/out" || bad "$called: in the output: $1"; }
-# says TEXT: one line on stderr, with the tool's name and TEXT.
-says()
-{
-	if [ "$(wc -l <"$work/err")" -ne 1 ] || ! grep -qF -e "$1" "$work/err" ||
-		! grep -q '^farbus-' "$work/err"; then
-		bad "$called: not one line with: $1"
-		cat "$work/err"
-	fi
-}
-silent() { [ ! -s "$work/err" ] || { bad "$called: complained"; cat "$work/err"; }; }
-# json FILTER: the output is one JSON document for which this is true.
-json()
-{
-	jq -es "length == 1 and (.[0] | $1)" "$work/out" >/dev/null ||
-		{ bad "$called: not JSON with $1"; cat "$work/out"; }
-}
-
-# start COMMAND ...: in the background, with its input held open by $input until stop(); waits for
-# its line "ready PID", with the PID in $pid.
-start()
-{
-	local pipe=$work/pipe.${#started[@]} word
-	mkfifo "$pipe.in" "$pipe.out"
-	"$@" <"$pipe.in" >"$pipe.out" &
-	started+=($!)
-	exec {input}>"$pipe.in" {output}<"$pipe.out"
-	read -r -t 20 -u $output word pid || bad "$* did not start"
-	[ "$word" = ready ] || bad "$*: not ready"
-}
-
-# stop: the program that was started last ends by itself.
-stop()
-{
-	exec {input}>&- {output}<&-
-	wait "${started[-1]}" || bad "the client ended with $?"
-}
-
-# A PID that no process has.
-pid_free()
-{
-	local n
-	n=$(cat /proc/sys/kernel/pid_max)
-	echo $((n - 1))
-}
+# PART: command, stat, info
+# shellcheck source=tests/integ/tools_common.sh
+. "$(dirname "$0")/tools_common.sh"
 
 # ---- command: what both do with any command line and any standard output ----
 
@@ -179,21 +92,20 @@ output__full_disk__exit_1_and_one_line()
 # The reader is gone before anything is written, with SIGPIPE as usual and ignored.
 output__no_reader__not_noisy()
 {
-	local tool trap
+	local tool trap sync
 	mkfifo "$work/gone"
+	exec {sync}<>"$work/gone"
 	for tool in "$info" "$stat" "$info --json" "$stat --json" "$info --help"; do
 		for trap in "trap - PIPE" "trap '' PIPE"; do
 			called="$tool | nobody, $trap"
-			# The reader opens, so that the writer can, and is gone before exec.
-			: <"$work/gone" &
-			code=0
-			bash -c "$trap"'; exec 3>"$1"; wait; while kill -0 '"$!"' 2>/dev/null; do :; done
-				exec '"$tool"' >&3' x "$work/gone" 2>"$work/err" || code=$?
-			wait $!
-			[ $code -eq 141 ] || [ $code -eq 1 ] || bad "$called: exit code $code"
+			bash -c "$trap; read -r -t 20 -u $sync || exit 99; exec $tool" 2>"$work/err" |
+				{ exec 0<&-; echo gone >&"$sync"; }
+			code=${PIPESTATUS[0]}
+			[ "$code" -eq 141 ] || [ "$code" -eq 1 ] || bad "$called: exit code $code"
 			silent
 		done
 	done
+	exec {sync}>&-
 }
 
 # ---- stat ----
@@ -578,146 +490,6 @@ info__a_false_name__refused()
 	stop
 }
 
-# ---- live: a real job ----
-
-# job N: ranks of tools_ranks under farbus-run --keep; their PIDs and addresses in $pids and $vas.
-job()
-{
-	local word rank pid va
-	pids=() vas=()
-	rm -f "$work/job.in" "$work/job.out"
-	mkfifo "$work/job.in" "$work/job.out"
-	"$run" --keep --stdin all --timeout 60 -n "$1" "$ranks" <"$work/job.in" >"$work/job.out" \
-		2>"$work/job.err" &
-	launcher=$!
-	started+=("$launcher")
-	exec {input}>"$work/job.in" {output}<"$work/job.out"
-	for ((i = 0; i < $1; i++)); do
-		read -r -t 40 -u $output word rank pid va || bad "the job did not start"
-		[ "$word" = ready ] || { bad "not ready: $word"; cat "$work/job.err"; exit 1; }
-		pids[rank]=$pid
-		vas[rank]=$va
-	done
-}
-
-# job_end CODE: the input of all ranks ends; the directory that was kept is in $kept.
-job_end()
-{
-	exec {input}>&- {output}<&-
-	code=0
-	wait $launcher || code=$?
-	called=farbus-run
-	exits "$1"
-	kept=$(sed -n 's/^farbus-run: kept //p' "$work/job.err")
-	[ -d "$kept" ] || { bad "no directory was kept"; cat "$work/job.err"; }
-}
-
-live__two_ranks__regions_grants_imports_windows_and_paths()
-{
-	local home
-	job 2
-	call "$info"
-	exits 0
-	has "${pids[0]}"
-	has "${pids[1]}"
-	call "$info" "${pids[1]}"
-	exits 0
-	silent
-	has "rank 1 of 2"
-	has "put get atomic"
-	call "$info" --json "${pids[1]}"
-	exits 0
-	json '.instances[0] | .rank == 1 and .size == 2 and (.transports | any(.name == "shm"))'
-	json '.instances[0].regions[0] | .len == 65536 and .mappable and
-		([.grants[] | .off == 4096 and .len == 8192 and .rights == "RWA--" and
-		.state == "live" and .imports == 1] == [true, true]) and
-		([.grants[].served] | sort == [false, true])'
-	json '.instances[0].imports | length == 2 and all(.home_rank == 0 and .off == 4096) and
-		(map(select(.path == "mapped"))[0].onesided == {put: true, get: true, atomic: true}) and
-		(map(select(.path == "served"))[0].onesided == {put: false, get: false, atomic: false})'
-	json '.instances[0].windows | any(.len == 8192 and .state == "ready" and (.rights | startswith("RW")))'
-	json '.instances[0].links | any(.rank == 0)'
-	call "$info" --trace "${pids[1]}" "${vas[1]}"
-	exits 0
-	has "PID ${pids[0]}, address 0x"
-	# The home's own address of these bytes leads to the same bus address.
-	call "$info" --json --trace "${pids[1]}" "${vas[1]}"
-	json ".home.pid == ${pids[0]} and .home.rank == 0 and .bus.off == \"1010\""
-	home=$(jq -r .home.va "$work/out")
-	cp "$work/out" "$work/first"
-	call "$info" --json --trace "${pids[0]}" "$home"
-	exits 0
-	[ "$(jq -c .bus "$work/out")" = "$(jq -c .bus "$work/first")" ] ||
-		bad "the home's address leads elsewhere"
-	job_end 0
-}
-
-live__stopped_rank__counted_but_silent()
-{
-	job 2
-	kill -STOP "${pids[1]}"
-	call "$info" "${pids[1]}"
-	exits 1
-	says "stopped"
-	call "$info" "${pids[0]}"
-	exits 0
-	# The home of this address does not answer; what is known without it is shown.
-	call "$info" --trace "${pids[0]}" "${vas[0]}"
-	exits 0
-	has "does not answer"
-	call "$stat" --json "${pids[1]}"
-	exits 0
-	json '.processes[0] | .state == "live" and .counters.put_ops == 11 and .instances[0].rank == 1'
-	kill -CONT "${pids[1]}"
-	job_end 0
-}
-
-live__kept_counters__those_of_every_rank_after_the_end()
-{
-	job 3
-	job_end 0
-	call "$stat" --json "$kept"
-	exits 0
-	json '.processes | length == 3 and all(.state == "dead") and
-		([.[].instances[0].rank] | sort == [0, 1, 2]) and
-		all(.counters | .put_ops == 11 and .put_bytes == 88 and .served_put == 1 and .signal_ops == 1 and
-			.wait_ops == 1 and .flush_ops == 1 and
-			.import_made == 2 and .grant_made == 2 and
-			.map_made == 1 and .barrier == 1 and .region_bytes == 65536)'
-	json '.total.put_ops == 33'
-	call "$stat" "$kept"
-	has "All 3 processes"
-	call "$stat" "${pids[0]}"
-	exits 0
-	has "dead"
-	rm -r "$kept"
-}
-
-# Everybody waits for input, nothing happens: a service thread that sleeps wakes for a timer at most.
-live__idle__service_threads_sleep()
-{
-	job 2
-	call "$stat" --json --interval 0.3 --count 1 "${pids[@]}"
-	exits 0
-	[ "$(tail -1 "$work/out" | jq .total.service_wake)" -lt 300 ] ||
-		bad "idle service threads woke $(tail -1 "$work/out" | jq .total.service_wake) times"
-	job_end 0
-}
-
-live__killed_rank__its_counters_are_left()
-{
-	job 2
-	kill -KILL "${pids[1]}"
-	job_end 137
-	call "$stat" --json "$kept/counters.${pids[1]}"
-	exits 0
-	json '.processes[0] | .state == "dead" and .counters.put_ops == 11 and
-		.instances[0].open and .instances[0].rank == 1'
-	call "$info" "${pids[1]}"
-	exits 1
-	rm -r "$kept"
-}
-
 case $part in
 command)
 	wrong_option__both__exit_2_and_one_line
@@ -742,13 +514,6 @@ info)
 	info__stopped__says_so_within_two_seconds
 	info__bad_answers__exit_1_and_why
 	info__a_false_name__refused
-	;;
-live)
-	live__two_ranks__regions_grants_imports_windows_and_paths
-	live__stopped_rank__counted_but_silent
-	live__idle__service_threads_sleep
-	live__kept_counters__those_of_every_rank_after_the_end
-	live__killed_rank__its_counters_are_left
 	;;
 *)
 	echo "tools.sh: unknown part $part" >&2
