@@ -85,8 +85,14 @@ int counterfile_parse(const char *name, const void *data, size_t size, struct co
 	struct process_page page;
 	int err;
 
-	if (size < sizeof(page.magic) || memcpy(&page.magic, data, sizeof(page.magic)) == NULL ||
-	    page.magic != PROCESS_PAGE_MAGIC)
+	page.magic = 0;
+	memcpy(&page.magic, data, size < sizeof(page.magic) ? size : sizeof(page.magic));
+	if (page.magic == 0)
+		return error_set(-EAGAIN,
+				 "%.200s: nothing in it yet: its process has just begun, or was "
+				 "killed then; try again, or give a counters.PID",
+				 name);
+	if (page.magic != PROCESS_PAGE_MAGIC || size < sizeof(page.magic))
 		return error_set(-EPROTO,
 				 "%.200s: not a counter file of farbus; give a counters.PID or the "
 				 "directory that farbus-run --keep names",

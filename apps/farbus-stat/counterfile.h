@@ -27,7 +27,7 @@ struct counterfile {
 
 /*
  * The first size bytes of a file. name is for the error text. Errors: -EPROTO not a counter file,
- * of another version, damaged or cut off.
+ * of another version, damaged or cut off; -EAGAIN it is being made: the magic is written last.
  */
 int counterfile_parse(const char *name, const void *data, size_t size,
 		      struct counterfile *ret_file);

@@ -29,12 +29,14 @@
 
 static int open_refused(const char *name, int error)
 {
-	const char *todo = "give a PID, a counters.PID file or a directory of them";
+	bool denied = error == EACCES || error == EPERM;
 
-	if (error == EACCES || error == EPERM)
-		todo = "only its owner and root may read it";
-	return error_set(error == EACCES || error == EPERM ? -EACCES : -ENOENT,
-			 "%.200s: cannot be opened: %s; %s", name, strerror(error), todo);
+	return error_set(denied		 ? -EACCES :
+			 error == ENOENT ? -ENOENT :
+					   -EIO,
+			 "%.200s: cannot be opened: %s; %s", name, strerror(error),
+			 denied ? "only its owner and root may read it" :
+				  "give a PID, a counters.PID file or a directory of them");
 }
 
 /* Takes fd. The same file twice is one target. */
@@ -127,6 +129,12 @@ static int rundir_filter(const struct dirent *entry)
 	return strncmp(entry->d_name, DIR_PREFIX, strlen(DIR_PREFIX)) == 0;
 }
 
+/* Processes begin and jobs end while we look around: such a file is left out. */
+static bool passing(int err)
+{
+	return err == -ENOENT || err == -EAGAIN;
+}
+
 /* All counters.PID in a directory. Goes on after a bad one; *ret_count counts good and bad. */
 static int directory_add(struct targets *targets, const char *dir, void (*complaint)(void),
 			 size_t *ret_count)
@@ -144,7 +152,9 @@ static int directory_add(struct targets *targets, const char *dir, void (*compla
 				      (int)sizeof(path) ?
 			      file_add(targets, path, O_NOFOLLOW) :
 			      open_refused(dir, ENAMETOOLONG);
-		if (err < 0 && complaint)
+		if (passing(err))
+			error_clear();
+		else if (err < 0 && complaint)
 			complaint();
 		else if (err < 0 && first == 0)
 			first = err;
@@ -192,7 +202,8 @@ static int process_add(struct targets *targets, uint64_t pid)
 		if (fd < 0)
 			continue;
 		err = known(targets, fd) ? (close(fd), 0) : target_add(targets, name, fd);
-		err = err == -EPROTO ? -ENOENT : err; /* something else of that name */
+		err = err == -EPROTO || err == -EAGAIN ? -ENOENT :
+							 err; /* something else of that name */
 	}
 	closedir(fds);
 	return err;
@@ -299,7 +310,11 @@ static void all_try(const char *dir, void *arg)
 	struct all_find *find = arg;
 	size_t count = 0;
 
-	if (directory_add(find->targets, dir, find->complaint, &count) < 0)
+	int err = directory_add(find->targets, dir, find->complaint, &count);
+
+	if (passing(err))
+		error_clear();
+	else if (err < 0)
 		find->complaint();
 }
 

@@ -30,13 +30,14 @@ struct targets {
 /*
  * A PID (its live process page, or else the file of a dead process in the run directories), a
  * directory with counters.PID files, or a file.
- * Errors: -ENOENT, -EACCES, -EPROTO, -ENOSPC, -ENOMEM; what was found before stays.
+ * Errors: -ENOENT, -EACCES, -EIO, -EPROTO, -EAGAIN, -ENOSPC, -ENOMEM; what was found before stays.
  */
 int targets_add(struct targets *targets, const char *argument);
 
 /*
  * Everything of this user: all counter files in the run directories, then live processes that
- * have none. Files that cannot be read are left out, with complaint() for each.
+ * have none. Files that cannot be read are left out, with complaint() for each,
+ * but for those that are just coming or going.
  */
 void targets_add_all(struct targets *targets, void (*complaint)(void));
 

@@ -144,7 +144,14 @@ stat__not_a_counter_file__exit_1_and_what_to_do()
 	: >"$work/empty"
 	call "$stat" "$work/empty"
 	exits 1
-	says "not a counter file"
+	says "nothing in it yet"
+	# In a directory such a file belongs to a process that has just begun.
+	mkdir -m 700 "$work/run/farbus-begun"
+	: >"$work/run/farbus-begun/counters.5"
+	call "$stat"
+	exits 0
+	silent
+	rm -r "$work/run/farbus-begun"
 	mkfifo "$work/fifo"
 	call "$stat" "$work/fifo"
 	exits 1

@@ -170,7 +170,21 @@ static void counterfile_parse__every_length__cut_off_or_not_a_counter_file(void 
 
 	(void)state;
 	for (size_t size = 0; size < image.size; size++)
-		refused(&image, size, size < 8 ? "not a counter file" : "cut off");
+		if (size > 0)
+			refused(&image, size, size < 8 ? "not a counter file" : "cut off");
+	free(image.data);
+}
+
+static void counterfile_parse__being_made__eagain(void **state)
+{
+	struct image image = image_new(COUNTER_MAX, 2);
+	struct counterfile file;
+
+	(void)state;
+	assert_int_equal(counterfile_parse("x", image.data, 0, &file), -EAGAIN);
+	header(&image)->magic = 0; /* it is written last */
+	assert_int_equal(counterfile_parse("x", image.data, image.size, &file), -EAGAIN);
+	assert_int_equal(counterfile_parse("x", image.data, 5, &file), -EAGAIN);
 	free(image.data);
 }
 
@@ -182,7 +196,7 @@ static void counterfile_parse__bad_field__it_is_named(void **state)
 		const char *text;
 	} bad[] = {
 #define AT(field) offsetof(struct process_page, field)
-		{ AT(magic), 0, "not a counter file" },
+		{ AT(magic), 1, "not a counter file" },
 		{ AT(version), 0, "layout version 0" },
 		{ AT(version), PROCESS_PAGE_VERSION + 1, "layout version 2" },
 		{ AT(counter_off), 0, "counters at 0" },
@@ -331,6 +345,7 @@ int main(void)
 		cmocka_unit_test(counterfile_parse__older_file__missing_counters_are_zero),
 		cmocka_unit_test(counterfile_parse__newer_file__nameless_counters_are_shown),
 		cmocka_unit_test(counterfile_parse__every_length__cut_off_or_not_a_counter_file),
+		cmocka_unit_test(counterfile_parse__being_made__eagain),
 		cmocka_unit_test(counterfile_parse__bad_field__it_is_named),
 		cmocka_unit_test(counterfile_read__page_of_this_process__what_was_counted),
 		cmocka_unit_test(counterfile_read__not_readable__eio),
