@@ -21,7 +21,7 @@ options_of_page()
 man__options__as_in_help()
 {
 	local tool page
-	for tool in run info stat; do
+	for tool in run info stat perf; do
 		page=$source/man/farbus-$tool.1.scd
 		call "$build/apps/farbus-$tool/farbus-$tool" --help
 		exits 0
