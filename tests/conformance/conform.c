@@ -27,6 +27,8 @@ static struct stage *here; /* the stage of this process */
 static int me = -1;	   /* rank, or -1: the parent */
 static const struct property *playing;
 
+static bool rank_collect(struct stage *stage, uint32_t rank);
+
 /* ---- failing ---- */
 
 static void stage_wake(struct stage *stage)
@@ -102,6 +104,9 @@ void step_wait(struct stage *stage, unsigned int step, uint32_t count)
 	uint32_t seen;
 
 	while ((seen = atomic_load(&stage->step[step])) < count) {
+		if (me < 0)
+			for (uint32_t i = 0; i < stage->size; i++)
+				rank_collect(stage, i);
 		if (atomic_load(&stage->failed)) {
 			if (me < 0)
 				ranks_end(stage);
@@ -313,30 +318,39 @@ void control_kill(struct stage *stage, uint32_t rank)
 	CHECK(waitpid(pid, NULL, 0) == pid);
 }
 
-static void rank_collect(struct stage *stage, uint32_t rank)
+/* Takes a rank that has ended. Returns whether it has. */
+static bool rank_collect(struct stage *stage, uint32_t rank)
 {
-	uint64_t until = clock_now_ns() + CONFORM_WAIT_MS * NS_PER_MS;
 	pid_t pid = atomic_load(&stage->pid[rank]);
 	int status = 0, end = 0;
 
 	if (pid == 0)
-		return; /* control_kill() had it */
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		struct timespec nap = { .tv_nsec = 1000000 };
-
-		if (atomic_load(&stage->failed)) {
-			ranks_end(stage);
-			_exit(1);
-		}
-		if (clock_now_ns() > until)
-			conform_fail(__FILE__, __LINE__, "rank %u does not end", rank);
-		nanosleep(&nap, NULL);
-	}
+		return true; /* we had it, or control_kill() had */
+	if (waitpid(pid, &status, WNOHANG) != pid)
+		return false;
 	atomic_store(&stage->pid[rank], 0);
 	end = atomic_load(&stage->end[rank]);
 	if (end ? !WIFSIGNALED(status) || WTERMSIG(status) != end : status != 0)
 		conform_fail(__FILE__, __LINE__, "rank %u ended with status 0x%x", rank,
 			     (unsigned int)status);
+	return true;
+}
+
+static void ranks_collect(struct stage *stage)
+{
+	uint64_t until = clock_now_ns() + CONFORM_WAIT_MS * NS_PER_MS;
+	struct timespec nap = { .tv_nsec = 500000 };
+	uint32_t left;
+
+	do {
+		left = 0;
+		for (uint32_t i = 0; i < stage->size; i++)
+			left += !rank_collect(stage, i);
+		if (clock_now_ns() > until)
+			conform_fail(__FILE__, __LINE__, "%u ranks do not end", left);
+		if (left)
+			nanosleep(&nap, NULL);
+	} while (left);
 }
 
 static struct stage *stage_new(const struct property *property, enum conform_class class)
@@ -384,8 +398,7 @@ static void play(const struct property *property, enum conform_class class)
 	}
 	if (property->control)
 		property->control(stage);
-	for (uint32_t i = 0; i < property->size; i++)
-		rank_collect(stage, i);
+	ranks_collect(stage);
 	here = NULL;
 	stage_free(stage);
 }

@@ -7,12 +7,15 @@
  */
 #include "tests/conformance/conform.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <farbus/inline.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define RW (FARBUS_R | FARBUS_W)
 #define RWA (FARBUS_R | FARBUS_W | FARBUS_A)
@@ -242,12 +245,40 @@ static void forced(struct rank *rank)
 		MUST(farbus_flush(rank->farbus, NULL, FARBUS_FLUSH_REMOTE, FARBUS_TIMEOUT_DEFAULT));
 }
 
+/* The region's file, as the stopped process has it: a descriptor and its mapping. */
+static void old_memory_is_gone(struct stage *stage)
+{
+	char path[64], link[400], target[256];
+	int pid = atomic_load(&stage->pid[1]), found = 0;
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	CHECK(dir);
+	while ((entry = readdir(dir))) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "%s/%s", path, entry->d_name);
+		n = readlink(link, target, sizeof(target) - 1);
+		target[n < 0 ? 0 : n] = '\0';
+		if (strncmp(target, "/memfd:farbus ", 14))
+			continue;
+		CHECK(stat(link, &st) == 0 && st.st_size == 0);
+		found++;
+	}
+	closedir(dir);
+	CHECK(found == 1);
+}
+
 static void forced_control(struct stage *stage)
 {
 	step_wait(stage, RUNNING, 2);
 	control_stop(stage, 1);
 	step_reach(stage, STOPPED);
 	step_wait(stage, OUT, 1);
+	old_memory_is_gone(stage);
 	control_continue(stage, 1);
 	step_reach(stage, GONE);
 }
