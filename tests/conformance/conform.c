@@ -240,6 +240,11 @@ LIKE_A_DEVICE uint64_t peek64(const void *p)
 	return *(const volatile uint64_t *)p;
 }
 
+LIKE_A_DEVICE void poke64(void *p, uint64_t value)
+{
+	*(volatile uint64_t *)p = value;
+}
+
 LIKE_A_DEVICE size_t pattern_diff(const uint8_t *p, size_t len, uint8_t seed)
 {
 	size_t i = 0;

@@ -114,6 +114,8 @@ void rank_no_event(struct rank *rank);
  * model, and so TSAN, knows nothing of.
  */
 uint64_t peek64(const void *p);
+/* The same for a store into a window, whose pages may be replaced at any time. */
+void poke64(void *p, uint64_t value);
 void pattern_fill(uint8_t *p, size_t len, uint8_t seed);
 /* Offset of the first byte that differs, or len. */
 size_t pattern_diff(const uint8_t *p, size_t len, uint8_t seed);

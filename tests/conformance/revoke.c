@@ -177,8 +177,8 @@ static void survivor(struct rank *rank)
 		MUST(farbus_put(region, 64, &n, 8));
 		MUST(farbus_get(region, 64, &seen, 8));
 		CHECK(seen == n);
-		((volatile uint64_t *)va)[16] = n; /* by plain stores and loads, too */
-		CHECK(((volatile uint64_t *)va)[16] == n);
+		poke64((uint64_t *)va + 16, n); /* by plain stores and loads, too */
+		CHECK(peek64((uint64_t *)va + 16) == n);
 	}
 	MUST(farbus_flush(rank->farbus, region, FARBUS_FLUSH_REMOTE, FARBUS_TIMEOUT_DEFAULT));
 	word_set(rank->stage, 0, n);
@@ -220,7 +220,7 @@ static void forced_home(struct rank *rank)
 	REFUSED(farbus_region_revoke(rank->farbus, &stage->token[0], 0, 100), -ETIMEDOUT, NULL);
 	MUST(farbus_region_revoke(rank->farbus, &stage->token[0], FARBUS_REVOKE_FORCE, 4000));
 	CHECK(region_va(region) == va);
-	CHECK(word[512] == 0x5555 && pattern_diff(va + 8192, LEN - 8192, 6) == LEN - 8192);
+	CHECK(peek64(&word[512]) == 0x5555 && pattern_diff(va + 8192, LEN - 8192, 6) == LEN - 8192);
 	va[5000] = 9; /* it is our memory as before */
 	step_reach(stage, FORCED);
 	step_wait(stage, DONE, 1);
