@@ -9,6 +9,8 @@
 
 _Static_assert(MAC_PROOF_SIZE == crypto_auth_BYTES, "HMAC-SHA-512/256 is 32 bytes");
 _Static_assert(MAC_KEY_SIZE == crypto_auth_KEYBYTES, "its key is too");
+_Static_assert(MAC_SEAL_SIZE == crypto_aead_chacha20poly1305_ietf_ABYTES, "Poly1305's tag");
+_Static_assert(MAC_KEY_SIZE == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "its key is too");
 _Static_assert(MAC_TAG_SIZE == crypto_generichash_BYTES_MIN, "BLAKE2b-128");
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -40,6 +42,36 @@ void mac_proof(const uint8_t key[MAC_KEY_SIZE], const void *data, size_t len,
 void mac_key_derive(const void *text, size_t len, uint8_t ret_key[MAC_KEY_SIZE])
 {
 	crypto_generichash(ret_key, MAC_KEY_SIZE, text, len, NULL, 0);
+}
+
+static void nonce_make(uint64_t count,
+		       uint8_t ret_nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES])
+{
+	memset(ret_nonce, 0, crypto_aead_chacha20poly1305_ietf_NPUBBYTES);
+	for (int i = 0; i < 8; i++)
+		ret_nonce[i] = (uint8_t)(count >> 8 * i);
+}
+
+void mac_seal(const uint8_t key[MAC_KEY_SIZE], uint64_t count, const void *data, size_t len,
+	      void *ret_sealed)
+{
+	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+
+	nonce_make(count, nonce);
+	crypto_aead_chacha20poly1305_ietf_encrypt(ret_sealed, NULL, data, len, NULL, 0, NULL, nonce,
+						  key);
+}
+
+int mac_unseal(const uint8_t key[MAC_KEY_SIZE], uint64_t count, const void *sealed, size_t len,
+	       void *ret_data)
+{
+	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+
+	nonce_make(count, nonce);
+	if (crypto_aead_chacha20poly1305_ietf_decrypt(ret_data, NULL, NULL, sealed, len, NULL, 0,
+						      nonce, key) < 0)
+		return -EACCES;
+	return 0;
 }
 
 bool mac_equal(const void *a, const void *b, size_t len)

@@ -233,6 +233,51 @@ static void tag__one_bit_of_key_or_data_differs__another_tag(void **state)
 	assert_true(mac_equal(tag, other, sizeof(tag)));
 }
 
+static void unseal__sealed_with_another_key_or_count__eacces(void **state)
+{
+	uint8_t key[MAC_KEY_SIZE], data[3] = { 1, 2, 3 }, sealed[3 + MAC_SEAL_SIZE], back[3];
+
+	(void)state;
+	mac_random(key, sizeof(key));
+	mac_seal(key, 1ull << 40, data, sizeof(data), sealed);
+	assert_int_equal(mac_unseal(key, 1ull << 40, sealed, sizeof(sealed), back), 0);
+	assert_memory_equal(back, data, sizeof(data));
+	for (int bit = 0; bit < 64; bit++)
+		assert_int_equal(
+			mac_unseal(key, (1ull << 40) ^ (1ull << bit), sealed, sizeof(sealed), back),
+			-EACCES);
+	for (size_t bit = 0; bit < sizeof(key) * 8; bit++) {
+		key[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		assert_int_equal(mac_unseal(key, 1ull << 40, sealed, sizeof(sealed), back),
+				 -EACCES);
+		key[bit / 8] ^= (uint8_t)(1u << bit % 8);
+	}
+}
+
+static void unseal__changed_or_cut__eacces(void **state)
+{
+	uint8_t key[MAC_KEY_SIZE], data[40], sealed[40 + MAC_SEAL_SIZE], back[40];
+
+	(void)state;
+	mac_random(key, sizeof(key));
+	mac_random(data, sizeof(data));
+	for (size_t len = 0; len <= sizeof(data); len += 20) {
+		size_t sealed_len = len + MAC_SEAL_SIZE;
+
+		mac_seal(key, len, data, len, sealed);
+		assert_true(len == 0 || memcmp(sealed, data, len) != 0);
+		for (size_t bit = 0; bit < sealed_len * 8; bit++) {
+			sealed[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			assert_int_equal(mac_unseal(key, len, sealed, sealed_len, back), -EACCES);
+			sealed[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		}
+		for (size_t cut = 0; cut < sealed_len; cut++)
+			assert_int_equal(mac_unseal(key, len, sealed, cut, back), -EACCES);
+		assert_int_equal(mac_unseal(key, len, sealed, sealed_len, back), 0);
+		assert_memory_equal(back, data, len);
+	}
+}
+
 static void key_derive_random_and_wipe__used__as_promised(void **state)
 {
 	uint8_t a[MAC_KEY_SIZE], b[MAC_KEY_SIZE];
@@ -554,6 +599,8 @@ int main(void)
 		cmocka_unit_test(alloc__size_that_overflows__no_memory),
 		cmocka_unit_test(proof_and_tag__published_vectors__equal),
 		cmocka_unit_test(tag__one_bit_of_key_or_data_differs__another_tag),
+		cmocka_unit_test(unseal__sealed_with_another_key_or_count__eacces),
+		cmocka_unit_test(unseal__changed_or_cut__eacces),
 		cmocka_unit_test(key_derive_random_and_wipe__used__as_promised),
 		cmocka_unit_test(text_encode__published_vectors__equal_and_back),
 		cmocka_unit_test(text_encode__every_length__round_trip_and_enospc_one_short),
