@@ -6,59 +6,19 @@
  * other hosts each rank leaves a card with the bootstrap: which host it is on, and where it listens
  * over which network transport. The first of ours that the card has, too, is used.
  *
- * A card is CARD_HOST_SIZE bytes that name the host, then lines "NAME LOCATOR\n" of text.
+ * A card is HOST_NAME_SIZE bytes that name the host, then lines "NAME LOCATOR\n" of text.
  *
  * Invariant: backend[] holds the open transports, shm, if it is wanted, and then those of networks in
  * order of preference.
  */
 #include "base/error.h"
 #include "base/log.h"
-#include "base/mac.h"
 #include "runtime/instance.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define CARD_TIMEOUT_NS (2 * NS_PER_S)
-#define HOST_TEXT_MAX 320
-
-/* ---- this host ---- */
-
-static size_t file_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, size - 1) : 0;
-
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return strlen(text);
-}
-
-/* Same boot id and network namespace: abstract socket names reach each other. */
-static void host_name(const struct farbus *farbus, uint8_t ret_host[CARD_HOST_SIZE])
-{
-	char text[HOST_TEXT_MAX], boot[64];
-	uint8_t key[MAC_KEY_SIZE];
-	struct stat st = { 0 };
-
-	if (farbus->config.node[0]) {
-		snprintf(text, sizeof(text), "node %s", farbus->config.node);
-	} else {
-		file_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
-		if (stat("/proc/self/ns/net", &st) < 0)
-			log_info(
-				"no network namespace to be seen: the boot id alone names the host");
-		snprintf(text, sizeof(text), "boot %s net %llu", boot,
-			 (unsigned long long)st.st_ino);
-	}
-	mac_key_derive(text, strlen(text), key);
-	memcpy(ret_host, key, CARD_HOST_SIZE);
-}
 
 /* ---- settings ---- */
 
@@ -151,7 +111,7 @@ int backends_open_network(struct farbus *farbus)
 {
 	int err = setting_check(farbus);
 
-	host_name(farbus, farbus->host);
+	host_name(farbus->config.node, farbus->host);
 	if (err < 0)
 		return err;
 	if (automatic(farbus))
@@ -211,10 +171,10 @@ bool backends_park(struct farbus *farbus)
 
 size_t card_make(const struct farbus *farbus, void *card, size_t size)
 {
-	char *text = (char *)card + CARD_HOST_SIZE;
-	size_t room = size - CARD_HOST_SIZE, at = 0;
+	char *text = (char *)card + HOST_NAME_SIZE;
+	size_t room = size - HOST_NAME_SIZE, at = 0;
 
-	memcpy(card, farbus->host, CARD_HOST_SIZE);
+	memcpy(card, farbus->host, HOST_NAME_SIZE);
 	if (backend_wants_shm(farbus))
 		at += (size_t)snprintf(text, room, "shm -\n");
 	for (unsigned i = 0; i < farbus->backend_count; i++) {
@@ -224,7 +184,7 @@ size_t card_make(const struct farbus *farbus, void *card, size_t size)
 			at += (size_t)snprintf(text + at, room - at, "%s %s\n", backend->ops->name,
 					       backend->locator);
 	}
-	return CARD_HOST_SIZE + (at < room ? at : room - 1);
+	return HOST_NAME_SIZE + (at < room ? at : room - 1);
 }
 
 /* The line of that transport. Errors: -ENOENT, without a text. */
@@ -264,7 +224,7 @@ static int card_get(struct farbus *farbus, uint32_t rank, char *card, size_t siz
 	err = boot_get(farbus->boot, key, card, size - 1, &len, CARD_TIMEOUT_NS);
 	if (err < 0)
 		return err;
-	if (len < CARD_HOST_SIZE)
+	if (len < HOST_NAME_SIZE)
 		return error_set(-EPROTO,
 				 "rank %u left a card of %zu bytes: run one farbus "
 				 "version in the whole job",
@@ -276,10 +236,10 @@ static int card_get(struct farbus *farbus, uint32_t rank, char *card, size_t siz
 static int card_route(struct farbus *farbus, uint32_t rank, const char *card,
 		      struct backend **ret_backend, char ret_locator[TRANSPORT_LOCATOR_MAX])
 {
-	const char *text = card + CARD_HOST_SIZE;
+	const char *text = card + HOST_NAME_SIZE;
 	struct backend *shm = backend_shm(farbus);
 
-	if (shm && memcmp(card, farbus->host, CARD_HOST_SIZE) == 0 &&
+	if (shm && memcmp(card, farbus->host, HOST_NAME_SIZE) == 0 &&
 	    card_line(text, "shm", ret_locator) == 0) {
 		shm_locator(farbus, rank, ret_locator);
 		*ret_backend = shm;

@@ -20,6 +20,7 @@
 #include "base/lock.h"
 #include "base/process.h"
 #include "runtime/boot/boot.h"
+#include "runtime/host.h"
 #include "runtime/proto/core.h"
 #include "transport/transport.h"
 #include <farbus/farbus.h>
@@ -30,7 +31,6 @@
 
 #define INSTANCE_EVENT_MAX 1024 /* pending events; more are counted and reported as overflow */
 #define INSTANCE_BACKEND_MAX 4
-#define CARD_HOST_SIZE 16
 #define INSTANCE_LINK_MAX 4096	       /* links at a time */
 #define INSTANCE_QUEUE_MAX (16u << 20) /* bytes put off on one link before it is given up */
 #define INSTANCE_REQUEST_BUCKETS 1024
@@ -166,7 +166,7 @@ struct farbus {
 	struct backend backend[INSTANCE_BACKEND_MAX];
 	unsigned backend_count;
 	bool one_host; /* every rank is here: peers are found without asking the bootstrap */
-	uint8_t host[CARD_HOST_SIZE];
+	uint8_t host[HOST_NAME_SIZE];
 	struct link *links; /* INSTANCE_LINK_MAX */
 	uint32_t link_top;
 	struct window_table *windows;
