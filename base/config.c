@@ -17,11 +17,12 @@
 
 extern char **environ;
 
-enum kind { KIND_UINT, KIND_BOOL, KIND_TEXT };
+enum kind { KIND_UINT, KIND_BOOL, KIND_TEXT, KIND_SECRET };
 
 #define PRESET_UINT(x) #x
 #define PRESET_BOOL(x) #x
 #define PRESET_TEXT(x) x
+#define PRESET_SECRET(x) x
 
 static const struct setting {
 	enum kind kind;
@@ -79,6 +80,7 @@ static int setting_set(struct config *config, const struct setting *setting, con
 	case KIND_BOOL:
 		return bool_set(variable, value, at);
 	case KIND_TEXT:
+	case KIND_SECRET:
 		if (strlen(value) >= CONFIG_TEXT_MAX)
 			return error_set(-EINVAL, "%s: longer than %d characters", variable,
 					 CONFIG_TEXT_MAX - 1);
@@ -190,7 +192,9 @@ void config_each(const struct config *config, config_row_fn row, void *arg)
 		const char *text = at;
 
 		variable_name(setting, variable);
-		if (setting->kind != KIND_TEXT) {
+		if (setting->kind == KIND_SECRET && text[0]) {
+			text = "(set)";
+		} else if (setting->kind == KIND_UINT || setting->kind == KIND_BOOL) {
 			snprintf(value, sizeof(value), "%llu",
 				 setting->kind == KIND_BOOL ?
 					 (unsigned long long)*(const bool *)at :

@@ -14,12 +14,14 @@ struct config {
 #define CONFIG_UINT(name) uint64_t name;
 #define CONFIG_BOOL(name) bool name;
 #define CONFIG_TEXT(name) char name[CONFIG_TEXT_MAX];
+#define CONFIG_SECRET(name) CONFIG_TEXT(name)
 #define CONFIG(kind, name, preset, unit, meaning) CONFIG_##kind(name)
 #include "base/config.def"
 #undef CONFIG
 #undef CONFIG_UINT
 #undef CONFIG_BOOL
 #undef CONFIG_TEXT
+#undef CONFIG_SECRET
 };
 
 /*
@@ -34,7 +36,10 @@ int config_load(struct config *ret_config);
  */
 void config_unknown_warn(void);
 
-/* For farbus-info: calls row() for each setting with its value now, its default, unit, meaning. */
+/*
+ * For farbus-info: calls row() for each setting with its value now, its default, unit, meaning. The
+ * value of a SECRET is "(set)" or "".
+ */
 typedef void (*config_row_fn)(void *arg, const char *variable, const char *value,
 			      const char *preset, const char *unit, const char *meaning);
 void config_each(const struct config *config, config_row_fn row, void *arg);

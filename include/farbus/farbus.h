@@ -81,8 +81,9 @@ struct farbus_self {
 /*
  * Joins the job. Bounded by the timeout: rank 0 must be there by then.
  * Errors: -EINVAL bad conf, -EEXIST this rank is open already, -ETIMEDOUT rank 0 did not answer,
- * -EPROTO the launcher speaks another protocol, -EACCES wrong job secret, -ENOSPC no room for the
- * counter file, -ENOMEM, -EMFILE.
+ * -EPROTO the launcher speaks another protocol or the ranks disagree, -EACCES wrong job secret,
+ * -EHOSTDOWN another rank ended meanwhile, -ENOENT FARBUS_JOIN is no address of rank 0's host,
+ * -ENOSPC no room for the counter file, -ENOMEM, -EMFILE.
  * Ownership: the caller owns *ret_farbus until farbus_close().
  */
 FARBUS_API int farbus_open(const struct farbus_conf *conf, struct farbus **ret_farbus);

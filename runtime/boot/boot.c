@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "runtime/boot/single.h"
 #include "runtime/boot/source.h"
 #include <errno.h>
@@ -11,24 +12,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum source { SOURCE_SINGLE, SOURCE_PMI1 };
+enum source { SOURCE_SINGLE, SOURCE_PMI1, SOURCE_TCP };
 
 struct boot {
-	struct pmi1 *pmi1;     /* owned; NULL: this is a single rank */
-	struct single *single; /* owned */
+	/* one of them is owned, the others are NULL */
+	struct pmi1 *pmi1;
+	struct tcp *tcp;
+	struct single *single;
 };
 
 /* Which source FARBUS_BOOT and the launcher's environment ask for. */
-static int source_choose(const char *forced, enum source *ret_source)
+static int source_choose(const struct config *config, enum source *ret_source)
 {
+	const char *forced = config->boot;
 	bool pmi1_there = getenv("PMI_FD") != NULL;
 
 	if (strcmp(forced, "auto") == 0) {
-		*ret_source = pmi1_there ? SOURCE_PMI1 : SOURCE_SINGLE;
+		*ret_source = pmi1_there      ? SOURCE_PMI1 :
+			      config->join[0] ? SOURCE_TCP :
+						SOURCE_SINGLE;
+		if (pmi1_there && config->join[0])
+			log_info("FARBUS_JOIN is not used, because a launcher started this "
+				 "process: FARBUS_BOOT=tcp prefers it");
 		return 0;
 	}
 	if (strcmp(forced, "single") == 0) {
 		*ret_source = SOURCE_SINGLE;
+		return 0;
+	}
+	if (strcmp(forced, "tcp") == 0) {
+		if (!config->join[0])
+			return error_set(-EINVAL, "FARBUS_BOOT=tcp but FARBUS_JOIN is not set: "
+						  "give it host:port of rank 0");
+		*ret_source = SOURCE_TCP;
 		return 0;
 	}
 	if (strcmp(forced, "pmix") == 0)
@@ -36,7 +52,8 @@ static int source_choose(const char *forced, enum source *ret_source)
 					  "farbus-run, mpiexec.hydra or srun --mpi=pmi2 and leave "
 					  "FARBUS_BOOT unset");
 	if (strcmp(forced, "pmi1") != 0)
-		return error_set(-EINVAL, "FARBUS_BOOT=%.40s: give auto, pmi1 or single", forced);
+		return error_set(-EINVAL, "FARBUS_BOOT=%.40s: give auto, pmi1, tcp or single",
+				 forced);
 	if (!pmi1_there)
 		return error_set(-EINVAL,
 				 "FARBUS_BOOT=pmi1 but PMI_FD is not set: start with "
@@ -51,7 +68,7 @@ int boot_open(const struct config *config, uint64_t timeout_ns, struct boot **re
 {
 	enum source source;
 	struct boot *boot;
-	int err = source_choose(config->boot, &source);
+	int err = source_choose(config, &source);
 
 	if (err < 0)
 		return err;
@@ -60,6 +77,8 @@ int boot_open(const struct config *config, uint64_t timeout_ns, struct boot **re
 		return error_set(-ENOMEM, "no memory for the bootstrap");
 	if (source == SOURCE_PMI1)
 		err = pmi1_open(timeout_ns, &boot->pmi1, ret_info);
+	else if (source == SOURCE_TCP)
+		err = tcp_open(config, timeout_ns, &boot->tcp, ret_info);
 	else
 		err = single_open(&boot->single, ret_info);
 	if (err < 0) {
@@ -72,20 +91,28 @@ int boot_open(const struct config *config, uint64_t timeout_ns, struct boot **re
 
 int boot_put(struct boot *boot, const char *key, const void *value, size_t len)
 {
-	return boot->pmi1 ? pmi1_put(boot->pmi1, key, value, len) :
-			    single_put(boot->single, key, value, len);
+	if (boot->pmi1)
+		return pmi1_put(boot->pmi1, key, value, len);
+	if (boot->tcp)
+		return tcp_put(boot->tcp, key, value, len);
+	return single_put(boot->single, key, value, len);
 }
 
 int boot_fence(struct boot *boot, uint64_t timeout_ns)
 {
-	return boot->pmi1 ? pmi1_fence(boot->pmi1, timeout_ns) : 0;
+	if (boot->pmi1)
+		return pmi1_fence(boot->pmi1, timeout_ns);
+	return boot->tcp ? tcp_fence(boot->tcp, timeout_ns) : 0;
 }
 
 int boot_get(struct boot *boot, const char *key, void *ret_value, size_t size, size_t *ret_len,
 	     uint64_t timeout_ns)
 {
-	return boot->pmi1 ? pmi1_get(boot->pmi1, key, ret_value, size, ret_len, timeout_ns) :
-			    single_get(boot->single, key, ret_value, size, ret_len);
+	if (boot->pmi1)
+		return pmi1_get(boot->pmi1, key, ret_value, size, ret_len, timeout_ns);
+	if (boot->tcp)
+		return tcp_get(boot->tcp, key, ret_value, size, ret_len, timeout_ns);
+	return single_get(boot->single, key, ret_value, size, ret_len);
 }
 
 void boot_close(struct boot *boot)
@@ -93,13 +120,16 @@ void boot_close(struct boot *boot)
 	if (!boot)
 		return;
 	pmi1_close(boot->pmi1);
+	tcp_close(boot->tcp);
 	single_close(boot->single);
 	free(boot);
 }
 
+/* PMI-1 has no text; the caller logged it, and the launcher passes stderr on. */
 void boot_abort(struct boot *boot, int exit_code, const char *why)
 {
-	(void)why; /* PMI-1 has no text; the caller logged it, and the launcher passes stderr on */
 	if (boot && boot->pmi1)
 		pmi1_abort(boot->pmi1, exit_code);
+	if (boot && boot->tcp)
+		tcp_abort(boot->tcp, why);
 }

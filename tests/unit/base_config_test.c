@@ -186,11 +186,13 @@ static void row_take(void *arg, const char *variable, const char *value, const c
 		assert_string_equal(value, "77");
 	else if (strcmp(variable, "FARBUS_MAPPABLE") == 0)
 		assert_string_equal(value, "0");
+	else if (strcmp(variable, "FARBUS_SECRET") == 0)
+		assert_string_equal(value, "(set)");
 	else
 		assert_string_equal(variable, "FARBUS_NODE");
 }
 
-static void each__three_changed__all_rows_at_most_24(void **state)
+static void each__some_changed__all_rows_at_most_24_and_no_secret(void **state)
 {
 	struct config config;
 	struct rows rows = { 0, 0 };
@@ -200,9 +202,11 @@ static void each__three_changed__all_rows_at_most_24(void **state)
 	setenv("FARBUS_TIMEOUT", "77", 1);
 	setenv("FARBUS_MAPPABLE", "0", 1);
 	setenv("FARBUS_NODE", "n1", 1);
+	setenv("FARBUS_SECRET", "not to be seen", 1);
 	assert_int_equal(config_load(&config), 0);
+	assert_string_equal(config.secret, "not to be seen");
 	config_each(&config, row_take, &rows);
-	assert_int_equal(rows.changed, 3);
+	assert_int_equal(rows.changed, 4);
 	assert_in_range(rows.count, 3, SETTINGS_PROMISED);
 }
 
@@ -336,7 +340,7 @@ int main(void)
 		cmocka_unit_test(unknown_warn__four_of_them__one_warning_each_with_the_nearest),
 		cmocka_unit_test(unknown_warn__only_errors_are_logged__silent),
 		cmocka_unit_test(unknown_warn__very_long_name__one_line),
-		cmocka_unit_test(each__three_changed__all_rows_at_most_24),
+		cmocka_unit_test(each__some_changed__all_rows_at_most_24_and_no_secret),
 		cmocka_unit_test(log__each_level__only_up_to_the_chosen_one),
 		cmocka_unit_test(log__never_opened__warnings_and_errors),
 		cmocka_unit_test(log__long_or_with_control_characters__one_line_each),
