@@ -51,7 +51,7 @@ static int target_add(struct targets *targets, const char *name, int fd)
 	}
 	if (targets->count == targets->room) {
 		struct target **more =
-			alloc_resize(targets->target, targets->room + 64, sizeof(*more));
+			alloc_resize(targets->target, targets->room + 64, sizeof(struct target *));
 
 		if (!more)
 			goto no_memory;
