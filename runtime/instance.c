@@ -155,6 +155,25 @@ static int boot_launcher(struct farbus *farbus, struct boot_job *ret_job)
 	return err < 0 ? err : boot_exchange(farbus, ret_job);
 }
 
+/*
+ * conf.job and FARBUS_JOIN: the ranks meet there, so that they can be on several hosts and use any
+ * transport. The job's name is its secret, unless one is set.
+ */
+static void job_joins(struct farbus *farbus, const struct farbus_conf *conf)
+{
+	struct config *config = &farbus->config;
+	uint8_t key[MAC_KEY_SIZE];
+
+	snprintf(config->rank, sizeof(config->rank), "%u", conf->rank);
+	snprintf(config->size, sizeof(config->size), "%u", conf->size);
+	snprintf(config->boot, sizeof(config->boot), "tcp");
+	if (config->secret[0] || config->secret_file[0])
+		return;
+	mac_key_derive(conf->job, strlen(conf->job), key);
+	mac_text_encode(key, sizeof(key), config->secret, sizeof(config->secret));
+	mac_wipe(key, sizeof(key));
+}
+
 static int core_open(struct farbus *farbus, const struct boot_job *job)
 {
 	struct core_conf conf = {
@@ -304,7 +323,10 @@ static int instance_join(struct farbus *farbus, const struct farbus_conf *conf)
 	int err;
 
 	memset(&job, 0, sizeof(job));
-	if (conf->job) {
+	if (conf->job && farbus->config.join[0]) {
+		job_joins(farbus, conf);
+		err = boot_launcher(farbus, &job);
+	} else if (conf->job) {
 		err = boot_static(farbus, conf, &job);
 	} else {
 		err = boot_launcher(farbus, &job);

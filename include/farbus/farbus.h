@@ -62,7 +62,8 @@ struct farbus_conf {
 	 * job == NULL: rank and size come from the launcher (PMI_FD: farbus-run, Hydra, srun), or,
 	 * without one, the instance is rank 0 of 1. job != NULL: a name that all instances of this
 	 * job on this host give, with rank and size; no launcher is asked. It is also the secret
-	 * the instances prove to each other, so make it one that only they know.
+	 * the instances prove to each other, so make it one that only they know. With
+	 * FARBUS_JOIN=host:port in the environment they meet there, on any hosts; rank 0 listens.
 	 */
 	const char *job;
 	uint32_t rank;
