@@ -136,6 +136,15 @@ void window_drop_locked(struct farbus_region *region)
 		windows_reclaim(farbus);
 }
 
+static int not_mappable(const struct farbus_region *region)
+{
+	return error_set(-ENOTSUP, "region %llx cannot be mapped here: %s; use put and get",
+			 (unsigned long long)region->id,
+			 region->own ? "it is adopted anonymous memory (FARBUS_ADOPT_REPLACE "
+				       "makes it mappable)" :
+				       "its grant is served, not mappable");
+}
+
 static int map_check(struct farbus_region *region, uint64_t off, size_t len, int prot,
 		     uint32_t flags)
 {
@@ -158,13 +167,8 @@ static int map_check(struct farbus_region *region, uint64_t off, size_t len, int
 				 "window [%llu, +%zu) is past the end: the handle has "
 				 "%llu bytes",
 				 (unsigned long long)off, len, (unsigned long long)region->len);
-	if (region->fd < 0 || region->served)
-		return error_set(-ENOTSUP, "region %llx cannot be mapped here: %s; use put and get",
-				 (unsigned long long)region->id,
-				 region->own ?
-					 "it is adopted anonymous memory (FARBUS_ADOPT_REPLACE "
-					 "makes it mappable)" :
-					 "its grant is served, not mappable");
+	if (region->served)
+		return not_mappable(region);
 	if ((region->mem_off + off) % ADDR_PAGE_SIZE)
 		return error_set(-ENOTSUP, "the grant does not start on a page: use put and get");
 	return region_refusal(region, off, off + len > region->len ? region->len - off : len,
@@ -262,6 +266,8 @@ static int map_locked(struct farbus_region *region, struct window_extent *extent
 		return region_refusal(region, extent->off, 1, FARBUS_R, "map");
 	if (state == REGION_SUSPENDED)
 		return -EAGAIN;
+	if (region->fd < 0)
+		return not_mappable(region);
 	err = window_memory(region, extent->off, extent->len, prot, flags, &va);
 	if (err < 0)
 		return err;

@@ -192,6 +192,7 @@ static void stopped_mapper(struct rank *rank)
 {
 	struct farbus_region *region = rank_import(rank, 0);
 	uint64_t value = 0x5555;
+	void *va = NULL;
 
 	MUST(farbus_put(region, 4096, &value, 8));
 	step_reach(rank->stage, RUNNING);
@@ -200,6 +201,8 @@ static void stopped_mapper(struct rank *rank)
 	rank_event(rank, FARBUS_EVENT_REVOKED, 0, NULL);
 	REFUSED(farbus_put(region, 4096, &value, 8), -ESTALE, "release the handle");
 	REFUSED(farbus_get(region, 4096, &value, 8), -ESTALE, "release the handle");
+	REFUSED(farbus_map(region, 0, 4096, PROT_READ, 0, &va),
+		rank->stage->class == CONFORM_SERVED ? -ENOTSUP : -ESTALE, NULL);
 	MUST(farbus_region_release(region));
 }
 
