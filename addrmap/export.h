@@ -12,10 +12,10 @@
 
 #include "addrmap/token.h"
 
-#define EXPORT_REGION_MAX 65536
+#define EXPORT_REGION_MAX FARBUS_REGION_MAX
 #define EXPORT_GRANT_MAX 65536	/* per instance */
 #define EXPORT_IMPORT_MAX 65536 /* import records per instance */
-#define EXPORT_CHAIN_MAX 8
+#define EXPORT_CHAIN_MAX FARBUS_CHAIN_MAX
 
 enum grant_state { GRANT_LIVE = 1, GRANT_REVOKING, GRANT_REVOKED };
 

@@ -259,11 +259,14 @@ static int flush_wait_locked(struct farbus_region *region, struct served_thread 
 
 	lock_held(&region->farbus->lock);
 	if (wait_until_locked(region->farbus, &region->served_room, thread_idle, thread, deadline) <
-	    0)
+	    0) {
+		core_rank_silent(region->farbus->core, region->home_rank);
+		service_pump_locked(region->farbus);
 		return error_set(-ETIMEDOUT,
 				 "flush: the home of region %llx has not carried out "
 				 "%u puts yet; is it stopped?",
 				 (unsigned long long)region->id, thread->pending);
+	}
 	return 0;
 }
 

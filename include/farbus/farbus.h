@@ -40,6 +40,8 @@ extern "C" {
 #define FARBUS_NAME_MAX 64	/* bytes of a published name, with its NUL */
 #define FARBUS_TOKEN_SIZE 128	/* bytes of a token's text, with its NUL */
 #define FARBUS_MESSAGE_MAX 4096 /* bytes of a broadcast or an allreduce */
+#define FARBUS_REGION_MAX 65536 /* own regions of an instance */
+#define FARBUS_CHAIN_MAX 8	/* grants chained from one another */
 
 struct farbus;
 struct farbus_region;
@@ -102,6 +104,9 @@ enum farbus_event_kind {
 		1,		  /* an instance died or closed; imports from it fail from now on */
 	FARBUS_EVENT_REVOKED = 2, /* an import of ours was revoked by its owner */
 	FARBUS_EVENT_OVERFLOW = 3, /* more events than fit were pending: some are missing */
+	FARBUS_EVENT_PEER_SILENT =
+		4, /* an instance left a request unanswered until its deadline: it may be stopped,
+		    * but is not dead. Told once, and again after it has answered something */
 };
 
 struct farbus_event {

@@ -153,6 +153,13 @@ static void cancel_send(struct core *core, struct call *call)
 		conn_send(core, call->conn, &cancel, sizeof(cancel), NULL, 0, 0);
 }
 
+/* A lookup or a collective waits for others than the root: their time is no news of it. */
+static void silence_tell(struct core *core, const struct call *call)
+{
+	if (call->conn && call->kind != CALL_LOOKUP && call->kind != CALL_COLLECTIVE)
+		peer_silent(core, call->peer);
+}
+
 void call_expired(struct core *core, struct call *call)
 {
 	uint32_t rank = call->peer ? call->peer->rank : 0;
@@ -170,6 +177,7 @@ void call_expired(struct core *core, struct call *call)
 	else
 		snprintf(why, sizeof(why),
 			 "rank %u was not there in time: was it started, or is it stopped?", rank);
+	silence_tell(core, call);
 	cancel_send(core, call);
 	call_undo(core, call);
 	call_end(core, call, -ETIMEDOUT, why);

@@ -142,6 +142,8 @@ int core_served_atomic(struct core *core, uint32_t import, uint64_t off, enum fa
 		       uint32_t width, uint64_t operand, uint64_t compare, bool signal,
 		       uint64_t deadline, uint64_t now, uint32_t *ret_request); /* DONE: value */
 
+/* The driver gave up waiting for what this rank should have done by itself. */
+void core_rank_silent(struct core *core, uint32_t rank);
 /* Tell everybody that the job is over; no DONE. */
 void core_abort(struct core *core, int exit_code, const char *why);
 /* Rank 0: has every rank been here? Who leaves before leaves the others without a job to join. */

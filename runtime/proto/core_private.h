@@ -98,6 +98,7 @@ struct peer {
 	struct timer retry;
 	uint32_t instance, incarnation; /* last known, 0: never met */
 	bool dead;			/* that instance is */
+	bool silent;			/* PEER_SILENT was told; it has said nothing since */
 	uint32_t gone[PEER_GONE_MAX];	/* the last of its instances that were given up */
 	uint32_t gone_next;
 	bool joined, came; /* root only: now; ever */
@@ -342,6 +343,8 @@ void peer_call(struct core *core, struct peer *peer, struct call *call);
 void peer_conn_up(struct core *core, struct conn *conn);
 void peer_connect_failed(struct core *core, struct peer *peer, int status, const char *why);
 void peer_retry(struct core *core, struct peer *peer);
+/* It left something unanswered that it should have answered by itself. */
+void peer_silent(struct core *core, struct peer *peer);
 void peer_lost(struct core *core, struct peer *peer, uint32_t instance, int status);
 void peer_joined(struct core *core, struct conn *conn, const struct message_head *message);
 void peer_dead_told(struct core *core, struct conn *conn, const struct message_dead *message);

@@ -127,6 +127,20 @@ void core_connect_failed(struct core *core, uint32_t rank, int status, uint64_t 
 	core_settle(core);
 }
 
+void peer_silent(struct core *core, struct peer *peer)
+{
+	if (peer->silent || peer->dead || peer->rank == core->conf.rank)
+		return;
+	peer->silent = true;
+	out_event(core, FARBUS_EVENT_PEER_SILENT, peer->rank, peer->instance, 0, -ETIMEDOUT);
+}
+
+void core_rank_silent(struct core *core, uint32_t rank)
+{
+	if (rank < core->conf.size && core->peers[rank].conn)
+		peer_silent(core, &core->peers[rank]);
+}
+
 /* The root tells the others; everybody can ask it, so nobody else needs to. */
 static void death_tell(struct core *core, const struct peer *dead, int status)
 {

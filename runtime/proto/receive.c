@@ -174,6 +174,8 @@ void core_receive(struct core *core, uint32_t link, const void *data, size_t len
 		memcpy(core->scratch, data, len);
 		data = core->scratch;
 	}
+	if (conn->state == CONN_UP)
+		core->peers[conn->rank].silent = false;
 	receive_message(core, conn, data, len, fd, 0);
 	core_settle(core);
 }

@@ -142,13 +142,15 @@ void revoke_hold_gone(struct core *core, struct hold *hold)
 
 void revoke_expired(struct core *core, struct revocation *revocation)
 {
-	const struct ref *ref = LIST_FIRST(&revocation->refs);
+	const struct ref *ref = LIST_FIRST(&revocation->refs), *each;
 	char why[MESSAGE_WHY_MAX];
 
 	snprintf(why, sizeof(why),
 		 "%u importers have not let go, rank %u for one: is it stopped? Call again, or "
 		 "with FARBUS_REVOKE_FORCE",
 		 revocation->outstanding, ref ? ref->hold->conn->rank : 0);
+	LIST_FOREACH(each, &revocation->refs, of_revocation)
+		peer_silent(core, &core->peers[each->hold->conn->rank]);
 	revocation_end(core, revocation, -ETIMEDOUT, why);
 }
 

@@ -107,6 +107,7 @@ static void stopped_newcomer(struct rank *rank)
 	REFUSED(farbus_region_import(rank->farbus, &rank->stage->token[0], 200, &region),
 		-ETIMEDOUT, "import");
 	CHECK(!region);
+	rank_event(rank, FARBUS_EVENT_PEER_SILENT, (uint32_t)rank->stage->arg, NULL);
 	step_reach(rank->stage, TIMED_OUT);
 	region = rank_import(rank, 0);
 	rank_no_event(rank);
@@ -223,6 +224,7 @@ static void put_waits_for_target(struct rank *rank)
 		}
 		REFUSED(farbus_flush(rank->farbus, region, FARBUS_FLUSH_REMOTE, 200), -ETIMEDOUT,
 			"stopped");
+		rank_event(rank, FARBUS_EVENT_PEER_SILENT, (uint32_t)rank->stage->arg, NULL);
 		rank_no_event(rank);
 		step_reach(rank->stage, TIMED_OUT);
 		/* It goes on: nothing was lost. */
@@ -265,6 +267,7 @@ static void get_and_atomic_time_out(struct rank *rank)
 		REFUSED(farbus_atomic(region, 8, FARBUS_ADD, 8, 1, 0, &old), -ETIMEDOUT, "atomic");
 		REFUSED(farbus_signal(region, 16, 1, FARBUS_ADD), -ETIMEDOUT, NULL);
 		CHECK(value == 77 && old == 77);
+		rank_event(rank, FARBUS_EVENT_PEER_SILENT, (uint32_t)rank->stage->arg, NULL);
 		step_reach(rank->stage, TIMED_OUT);
 		step_wait(rank->stage, ALIVE, 1);
 		/* What timed out was carried out once or never. */
