@@ -127,13 +127,13 @@ static bool link_send_out(struct core *core, const struct conn *conn, const void
 	return true;
 }
 
-void conn_send(struct core *core, struct conn *conn, const void *head, size_t head_len,
+bool conn_send(struct core *core, struct conn *conn, const void *head, size_t head_len,
 	       const void *tail, size_t tail_len, uint64_t region)
 {
 	bool sent;
 
 	if (conn->state == CONN_CLOSED)
-		return;
+		return true;
 	if (conn == core->self)
 		sent = self_send(core, head, head_len, tail, tail_len, region);
 	else
@@ -141,6 +141,7 @@ void conn_send(struct core *core, struct conn *conn, const void *head, size_t he
 	/* Order is all a connection has: one message lost, and it must go. Not while callers look. */
 	if (!sent && conn != core->self)
 		conn->failed = core->conn_failed = true;
+	return sent || conn != core->self;
 }
 
 void conn_send_out(struct core *core, struct conn *conn, struct out *out)

@@ -318,7 +318,8 @@ void out_event(struct core *core, uint32_t kind, uint32_t rank, uint32_t instanc
 struct conn *conn_find(const struct core *core, uint32_t number);
 int conn_self_new(struct core *core);
 /* A message with tail_len bytes after head_len. region: its descriptor goes with it; 0: none. */
-void conn_send(struct core *core, struct conn *conn, const void *head, size_t head_len,
+/* False: it was for ourselves, and there is no memory for it. Any other connection ends without it. */
+bool conn_send(struct core *core, struct conn *conn, const void *head, size_t head_len,
 	       const void *tail, size_t tail_len, uint64_t region);
 /* To a request with this head. */
 /* The same for a CORE_SEND that is filled in but for the link. Takes out. */
@@ -380,6 +381,8 @@ bool importer_rekeyed(struct call *call, const struct message_key *is);
 void importer_late(struct core *core, struct conn *conn, const struct message_imported *imported);
 void importer_order(struct core *core, struct conn *conn, const struct message_record *message,
 		    int fd, uint64_t region);
+/* It could not be suspended, or got no new memory: nothing may go on, or wait, in what it has. */
+void importer_give_up(struct core *core, uint32_t import, uint32_t record, int status);
 void importer_lost(struct core *core, uint32_t instance, int status);
 void importer_work_done(struct core *core, struct work *work, int status);
 

@@ -32,7 +32,7 @@ struct force *force_find(const struct core *core, uint64_t region)
 	return NULL;
 }
 
-static void order_send(struct core *core, struct hold *hold, uint32_t kind, uint64_t region)
+static bool order_send(struct core *core, struct hold *hold, uint32_t kind, uint64_t region)
 {
 	struct message_record message = {
 		.head = { .kind = kind },
@@ -40,7 +40,7 @@ static void order_send(struct core *core, struct hold *hold, uint32_t kind, uint
 		.index = hold->index,
 	};
 
-	conn_send(core, hold->conn, &message, sizeof(message), NULL, 0, region);
+	return conn_send(core, hold->conn, &message, sizeof(message), NULL, 0, region);
 }
 
 static void force_free(struct core *core, struct force *force)
@@ -157,8 +157,8 @@ static void survivors_resume(struct core *core, uint64_t region)
 				continue;
 			hold->suspended = hold->suspending = false;
 			/* One that was revoked meanwhile stays without memory. */
-			if (!hold->blocking)
-				order_send(core, hold, MESSAGE_REMAP, region);
+			if (!hold->blocking && !order_send(core, hold, MESSAGE_REMAP, region))
+				importer_give_up(core, hold->index, hold->record, -ENOMEM);
 		}
 }
 

@@ -453,8 +453,7 @@ static void lost_push(struct core *core, uint32_t import, int status)
 	out_push(core, out);
 }
 
-/* It could not be suspended, or got no new memory: nothing may go on, or wait, in what it has. */
-static void import_give_up(struct core *core, uint32_t import, uint32_t record, int status)
+void importer_give_up(struct core *core, uint32_t import, uint32_t record, int status)
 {
 	struct import_entry entry;
 
@@ -485,7 +484,7 @@ void importer_order(struct core *core, struct conn *conn, const struct message_r
 	if (!work) {
 		out_fd_drop(core, fd);
 		if (order->work != CORE_WORK_BLOCK)
-			import_give_up(core, message->index, message->record, -ENOMEM);
+			importer_give_up(core, message->index, message->record, -ENOMEM);
 		acknowledge(core, conn, order->answer, message->record, -ENOMEM);
 		return;
 	}
@@ -520,7 +519,7 @@ void importer_work_done(struct core *core, struct work *work, int status)
 	const struct order *order = order_find(0, work->kind);
 
 	if (work->kind != CORE_WORK_BLOCK && status < 0)
-		import_give_up(core, work->import, work->record, status);
+		importer_give_up(core, work->import, work->record, status);
 	if (work->conn)
 		acknowledge(core, work->conn, order->answer, work->record, status);
 }

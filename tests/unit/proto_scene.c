@@ -13,8 +13,8 @@ struct scene {
 	struct net *net;
 	struct scene_end *end;
 	uint64_t region;
-	struct farbus_token all, next, served, chained;
-	uint32_t mapped[SCENE_SIZE], to_served, to_chained;
+	struct farbus_token all, next, served, other, chained;
+	uint32_t mapped[SCENE_SIZE], to_served, to_chained, survivor[SCENE_SIZE];
 };
 
 /* Who has ended asks nothing. */
@@ -143,18 +143,45 @@ static void scene_rotate(struct scene *scene)
 		net_release(net, 0, scene->mapped[0]);
 }
 
+/* The home itself, and another: they hold what is not revoked when memory is moved. */
+static void scene_survivors(struct scene *scene)
+{
+	struct net *net = scene->net;
+
+	if (!net_alive(net, 1))
+		return;
+	count(scene, net_grant(net, 1, scene->region, 0, 2 * PAGE, RWA, 0, &scene->other));
+	for (uint32_t node = 1; node < 3; node++) {
+		struct ask *ask = ASK(scene, node, net_import(net, node, &scene->other, MS));
+
+		if (wait(scene, ask) == 0)
+			scene->survivor[node] = ask->import;
+	}
+}
+
+/* Good or lost: nobody waits for memory any more. */
+static void survivors_look(struct scene *scene)
+{
+	net_run_for(scene->net, 50 * NS_PER_MS);
+	for (uint32_t node = 1; node < 3; node++)
+		if (net_alive(scene->net, node) && net_alive(scene->net, 1))
+			EXPECT(net_add(scene->net, node, scene->survivor[node], 8, 1) != -EAGAIN);
+}
+
 static void scene_revoke(struct scene *scene)
 {
 	struct net *net = scene->net;
 	struct ask *forced, *import;
 
 	wait(scene, ASK(scene, 2, net_revoke(net, 2, &scene->chained, false, MS)));
+	scene_survivors(scene);
 	if (net_alive(net, 3))
 		net_stop(net, 3);
 	forced = ASK(scene, 1, net_revoke(net, 1, &scene->next, true, MS));
 	import = ASK(scene, 0, net_import(net, 0, &scene->served, MS));
 	wait(scene, forced);
 	wait(scene, import);
+	survivors_look(scene);
 	if (net_alive(net, 3))
 		net_continue(net, 3);
 	wait(scene, ASK(scene, 3, net_get(net, 3, scene->to_served, 16, 8, MS)));
