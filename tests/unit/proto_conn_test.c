@@ -149,7 +149,7 @@ static void join__rank_of_whom_it_joins__eexist(void **state)
 	} answer;
 
 	(void)state;
-	net_inject(net, 0, net_stranger(net, 0), &hello, sizeof(hello));
+	net_inject(net, 0, net_stranger(net, 0), &hello, sizeof(hello), false);
 	EXPECT(net_stranger_take(net, &answer, sizeof(answer)) >= sizeof(answer.reply));
 	EXPECT_INT(answer.reply.head.kind, MESSAGE_REFUSE);
 	EXPECT_INT(answer.reply.status, -EEXIST);
@@ -214,7 +214,7 @@ static void down_send(struct net *net, uint32_t to, uint32_t rank, uint32_t inst
 		.status = -EHOSTDOWN,
 	};
 
-	net_inject(net, to, core_rank_link(net_node(net, to)->core, 0), &dead, sizeof(dead));
+	net_inject(net, to, core_rank_link(net_node(net, to)->core, 0), &dead, sizeof(dead), false);
 }
 
 /* Given up by the root, it runs on: neither side may pick up again where it was. */
@@ -264,10 +264,10 @@ static void link__anything_but_a_greeting_first__closed(void **state)
 			if (kind == MESSAGE_HELLO && grow == 0)
 				continue; /* refused for what it says: see above */
 			head->kind = kind;
-			net_inject(net, 0, link, data, size ? size - 1 : 0);
+			net_inject(net, 0, link, data, size ? size - 1 : 0, false);
 			EXPECT(net_stranger_closed(net));
 		}
-	net_inject(net, 0, net_stranger(net, 0), data, sizeof(data));
+	net_inject(net, 0, net_stranger(net, 0), data, sizeof(data), false);
 	EXPECT(net_stranger_closed(net));
 	EXPECT_INT(net_node(net, 0)->event_count, 0);
 	net_free(net, true);
@@ -301,9 +301,9 @@ static void greeting__said_again_by_who_heard_it__not_let_in(void **state)
 	EXPECT(tape.count >= 2); /* HELLO, PROOF */
 	net_on_send(net, NULL, NULL);
 	link = net_stranger(net, 0);
-	net_inject(net, 0, link, tape.data[0], tape.len[0]);
+	net_inject(net, 0, link, tape.data[0], tape.len[0], false);
 	EXPECT(!net_stranger_closed(net)); /* up to here anybody comes */
-	net_inject(net, 0, link, tape.data[1], tape.len[1]);
+	net_inject(net, 0, link, tape.data[1], tape.len[1], false);
 	EXPECT(net_stranger_closed(net));
 	EXPECT(core_link_rank(net_node(net, 0)->core, link) == UINT32_MAX);
 	EXPECT_INT(net_node(net, 0)->event_count, 0);

@@ -195,7 +195,7 @@ static void served__rights_and_bounds__refused_and_bytes_unchanged(void **state)
 	EXPECT_INT(net_wait(net, net_get(net, 1, r, 120, 9, MS)), -ERANGE);
 	EXPECT_INT(net_wait(net, net_atomic(net, 1, rwa, 128, FARBUS_ADD, 1, MS)), -ERANGE);
 	EXPECT_INT(net_wait(net, net_atomic(net, 1, rwa, 0, 77, 1, MS)), -EINVAL);
-	EXPECT_INT(net_wait(net, net_get(net, 1, r, 0, CORE_PIECE_MIN + 1, MS)), -EINVAL);
+	EXPECT_INT(net_wait(net, net_get(net, 1, r, 0, CORE_PIECE_MAX + 1, MS)), -EINVAL);
 	EXPECT_INT(net_wait(net, net_get(net, 1, r, 0, 0, MS)), -EINVAL);
 	for (uint64_t off = 0; off < 2 * PAGE; off += 8)
 		EXPECT_INT(net_word(net, 0, region, off), 0);
@@ -206,20 +206,25 @@ static void served__largest_piece__arrives_and_comes_back(void **state)
 {
 	struct net *net = net_joined(1, 2);
 	struct farbus_token token;
-	uint8_t data[CORE_PIECE_MIN];
+	static uint8_t data[CORE_PIECE_MAX];
+	uint64_t region = net_region(net, 0, 32 * PAGE, 0);
 	struct ask *ask;
 	uint32_t index;
+	size_t len;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (uint8_t)(i * 7);
-	region_with(net, 0, RWA, FARBUS_GRANT_SERVED, &token);
+	EXPECT_INT(net_grant(net, 0, region, 0, 32 * PAGE, RWA, 0, &token), 0);
 	index = import_of(net, 1, &token);
-	EXPECT_INT(net_wait(net, net_put(net, 1, index, 5, data, sizeof(data), MS)), 0);
-	ask = net_get(net, 1, index, 5, sizeof(data), MS);
+	len = core_import_piece_max(net_node(net, 1)->core, index);
+	EXPECT(len >= CORE_PIECE_MIN);
+	EXPECT(len <= sizeof(data));
+	EXPECT_INT(net_wait(net, net_put(net, 1, index, 5, data, len, MS)), 0);
+	ask = net_get(net, 1, index, 5, len, MS);
 	EXPECT_INT(net_wait(net, ask), 0);
-	EXPECT_INT(ask->len, sizeof(data));
-	assert_memory_equal(ask->data, data, sizeof(data));
+	EXPECT_INT(ask->len, len);
+	assert_memory_equal(ask->data, data, len);
 	net_free(net, true);
 }
 
@@ -263,6 +268,112 @@ static void served__home_stopped__etimedout_and_later_done_once(void **state)
 	net_continue(net, 0);
 	net_run(net);
 	EXPECT_INT(net_word(net, 0, region, 0), 1);
+	net_free(net, true);
+}
+
+/* ---- exposed memory ---- */
+
+static struct net *net_one_sided(uint64_t seed, uint32_t size)
+{
+	struct net *net =
+		net_new(&(struct net_conf){ .seed = seed, .size = size, .one_sided = true });
+	uint32_t node;
+
+	for (uint32_t rank = 0; rank < size; rank++)
+		EXPECT_INT(net_start(net, &(struct net_node_conf){ .rank = rank }, &node), 0);
+	for (uint32_t rank = 0; rank < size; rank++)
+		EXPECT_INT(net_wait(net, net_join(net, rank, MS)), 0);
+	return net;
+}
+
+static void exposed__grant_over_a_one_sided_link__reached_without_the_home(void **state)
+{
+	struct net *net = net_one_sided(1, 3);
+	struct farbus_token token, served, part;
+	uint64_t region = region_with(net, 1, RWA, 0, &token);
+	uint32_t index = import_of(net, 2, &token), other;
+
+	(void)state;
+	net_stop(net, 1);
+	EXPECT_INT(net_store_exposed(net, 2, index, 8, 3), 0);
+	EXPECT_INT(net_word(net, 1, region, 8), 3);
+	net_continue(net, 1);
+	EXPECT_INT(net_grant(net, 1, region, 0, PAGE, RWA, FARBUS_GRANT_SERVED, &served), 0);
+	other = import_of(net, 2, &served);
+	EXPECT_INT(net_store_exposed(net, 2, other, 8, 4), -EACCES);
+	EXPECT_INT(net_grant(net, 1, region, 24, 16, FARBUS_R, 0, &part), 0);
+	other = import_of(net, 2, &part);
+	EXPECT_INT(net_store_exposed(net, 2, other, 0, 4), -EACCES);
+	EXPECT_INT(net_word(net, 1, region, 24), 0);
+	net_free(net, true);
+}
+
+static void exposed__revoked_while_the_importer_is_stopped__zero_at_once_and_key_dead(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_one_sided(seed, 3);
+		struct farbus_token token;
+		uint32_t index;
+		struct ask *revoke;
+
+		region_with(net, 1, RWA, 0, &token);
+		index = import_of(net, 2, &token);
+		net_stop(net, 2);
+		revoke = net_revoke(net, 1, &token, false, MS);
+		EXPECT(revoke->done);
+		EXPECT_INT(revoke->status, 0);
+		EXPECT_INT(net_store_exposed(net, 2, index, 0, 1), -EACCES);
+		net_continue(net, 2);
+		EXPECT_INT(net_wait(net, net_rekey(net, 2, index, MS)), -ESTALE);
+		net_free(net, true);
+	}
+}
+
+static void exposed__revoke_while_it_is_imported__refused_or_dead(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_one_sided(seed, 3);
+		struct farbus_token token;
+		struct ask *import;
+
+		region_with(net, 1, RWA, 0, &token);
+		import = net_import(net, 2, &token, MS);
+		net_run_for(net, 1 + net_random(net, 400 * NS_PER_US));
+		EXPECT_INT(net_wait(net, net_revoke(net, 1, &token, false, MS)), 0);
+		if (net_wait(net, import) == 0)
+			EXPECT_INT(net_store_exposed(net, 2, import->import, 0, 1), -EACCES);
+		else
+			EXPECT_INT(import->status, -ESTALE);
+		net_free(net, true);
+	}
+}
+
+static void rekey__good_import__new_key_and_the_old_one_is_dead(void **state)
+{
+	struct net *net = net_one_sided(1, 3);
+	struct farbus_token token;
+	uint64_t region = region_with(net, 1, RWA, 0, &token), old;
+	uint32_t index = import_of(net, 2, &token);
+
+	(void)state;
+	old = net_import_at(net, 2, index)->key;
+	EXPECT(old);
+	EXPECT_INT(net_wait(net, net_rekey(net, 2, index, MS)), 0);
+	EXPECT(net_import_at(net, 2, index)->key != old);
+	EXPECT_INT(net_store_exposed(net, 2, index, 0, 9), 0);
+	EXPECT_INT(net_word(net, 1, region, 0), 9);
+	net_import_at(net, 2, index)->key = old;
+	EXPECT_INT(net_store_exposed(net, 2, index, 0, 1), -EACCES);
+	net_node(net, 1)->work_fail[CORE_WORK_EXPOSE] = 1;
+	EXPECT_INT(net_wait(net, net_rekey(net, 2, index, MS)), 0);
+	EXPECT_INT(net_import_at(net, 2, index)->key, 0); /* served from now on */
+	EXPECT_INT(put_word(net, 2, index, 0, 2), 0);
+	net_release(net, 2, index);
+	net_run(net);
 	net_free(net, true);
 }
 
@@ -484,6 +595,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(served__largest_piece__arrives_and_comes_back),
 		cmocka_unit_test(served_atomic__by_all_at_once__sum_and_old_values_exact),
 		cmocka_unit_test(served__home_stopped__etimedout_and_later_done_once),
+		cmocka_unit_test(exposed__grant_over_a_one_sided_link__reached_without_the_home),
+		cmocka_unit_test(
+			exposed__revoked_while_the_importer_is_stopped__zero_at_once_and_key_dead),
+		cmocka_unit_test(exposed__revoke_while_it_is_imported__refused_or_dead),
+		cmocka_unit_test(rekey__good_import__new_key_and_the_old_one_is_dead),
 		cmocka_unit_test(chain__sub_range_with_fewer_rights__resolved_at_root_home),
 		cmocka_unit_test(chain__too_much_asked__refused),
 		cmocka_unit_test(chain__deeper_than_the_limit__eloop),

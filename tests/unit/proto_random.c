@@ -353,7 +353,7 @@ static uint32_t import_any(struct job *job, uint32_t node, uint32_t *ret_token)
 
 static void do_chain(struct job *job, uint32_t node)
 {
-	uint32_t token, index = import_any(job, node, &token);
+	uint32_t token = 0, index = import_any(job, node, &token);
 	struct ask *ask;
 	uint64_t len, off;
 
@@ -418,7 +418,7 @@ static void do_rotate(struct job *job, uint32_t node)
 
 static void do_renew(struct job *job, uint32_t node)
 {
-	uint32_t token, index = import_any(job, node, &token);
+	uint32_t token = 0, index = import_any(job, node, &token);
 
 	for (uint32_t i = 0; index && i < job->token_count; i++)
 		if (job->token[i].is.region == job->token[token].is.region &&
@@ -430,7 +430,7 @@ static void do_renew(struct job *job, uint32_t node)
 
 static void do_put(struct job *job, uint32_t node)
 {
-	uint32_t token, index = import_any(job, node, &token);
+	uint32_t token = 0, index = import_any(job, node, &token);
 	uint64_t data[64] = { 0 };
 	size_t len = 8 + below(job, sizeof(data) - 8);
 	uint64_t off;
@@ -447,7 +447,7 @@ static void do_put(struct job *job, uint32_t node)
 
 static void do_add(struct job *job, uint32_t node)
 {
-	uint32_t token, index = import_any(job, node, &token);
+	uint32_t token = 0, index = import_any(job, node, &token);
 	const struct job_token *at = &job->token[token];
 	struct job_region *region;
 	uint64_t off;
@@ -470,10 +470,19 @@ static void do_add(struct job *job, uint32_t node)
 
 static void do_release(struct job *job, uint32_t node)
 {
-	uint32_t token, index = import_any(job, node, &token);
+	uint32_t token = 0, index = import_any(job, node, &token);
 
 	if (index)
 		net_release(job->net, node, index);
+}
+
+/* Its key may be good, or ask the home why not. */
+static void do_exposed(struct job *job, uint32_t node)
+{
+	uint32_t token = 0, index = import_any(job, node, &token);
+
+	if (index && net_store_exposed(job->net, node, index, 0, 1) < 0)
+		net_rekey(job->net, node, index, timeout(job));
 }
 
 static void do_withdraw(struct job *job, uint32_t node)
@@ -541,10 +550,10 @@ static const struct {
 	void (*run)(struct job *job, uint32_t node);
 	unsigned weight;
 } acts[] = {
-	{ do_grant, 10 },  { do_import, 20 },  { do_chain, 6 }, { do_revoke, 10 },
-	{ do_rotate, 4 },  { do_renew, 5 },    { do_put, 20 },	{ do_add, 30 },
-	{ do_release, 6 }, { do_withdraw, 1 }, { do_name, 5 },	{ do_meet, 2 },
-	{ do_stop, 8 },	   { do_continue, 5 }, { do_die, 3 },
+	{ do_grant, 10 },  { do_import, 20 },  { do_chain, 6 },	   { do_revoke, 10 },
+	{ do_rotate, 4 },  { do_renew, 5 },    { do_put, 20 },	   { do_add, 30 },
+	{ do_release, 6 }, { do_withdraw, 1 }, { do_exposed, 6 },  { do_name, 5 },
+	{ do_meet, 2 },	   { do_stop, 8 },     { do_continue, 5 }, { do_die, 3 },
 };
 
 static void job_act(struct job *job)
@@ -578,6 +587,7 @@ static struct net *job_net(uint64_t seed)
 
 	if (seed % 3 == 1)
 		conf.work_delay_max_ns = NS_PER_MS / 2;
+	conf.one_sided = seed % 5 == 2;
 	net = net_new(&conf);
 	for (uint32_t rank = 0; rank < conf.size; rank++)
 		EXPECT(net_start(net, &(struct net_node_conf){ .rank = rank }, &node) == 0);

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/mac.h"
+#include "transport/transport.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -103,6 +104,8 @@ void net_free(struct net *net, bool checks)
 {
 	struct ask *ask;
 
+	if (checks)
+		net_run(net);
 	for (ask = net->asks; checks && ask; ask = ask->next)
 		EXPECT(ask->done);
 	for (uint32_t i = 0; i < net->node_count; i++) {
@@ -120,6 +123,7 @@ void net_free(struct net *net, bool checks)
 		free(net->memory[i].bytes);
 	free(net->memory);
 	free(net->fd);
+	free(net->exposed);
 	free(net->link);
 	sim_free(net->sim);
 	free(net);
@@ -356,6 +360,7 @@ void node_finish(struct net *net, uint32_t number)
 	} while (count > 0 || work <= net_now(net));
 	EXPECT(sim_timer(net->sim, number, next < work ? next : work) == 0);
 	core_check(node->core);
+	node_exposed_check(net, number);
 }
 
 /* ---- events ---- */
@@ -374,13 +379,13 @@ static void event_down(struct net *net, const struct sim_event *event)
 
 static void event_up(struct net *net, const struct sim_event *event)
 {
-	struct net_node *node = &net->node[event->node];
+	struct core *core = net->node[event->node].core;
 
 	if (!event->accepted)
 		net->link[event->link].up = true;
-	core_link_up(node->core, event->link,
-		     event->accepted ? UINT32_MAX : net->node[event->peer].rank, true,
-		     net_now(net));
+	core_link_up(core, event->link, event->accepted ? UINT32_MAX : net->node[event->peer].rank,
+		     !net->conf.one_sided, net_now(net));
+	core_link_traits_set(core, event->link, TRANSPORT_MESSAGE_MAX, net->conf.one_sided);
 }
 
 static void event_run(struct net *net, const struct sim_event *event)
@@ -489,8 +494,11 @@ bool net_stranger_closed(struct net *net)
 	return net->stranger_closed;
 }
 
-void net_inject(struct net *net, uint32_t node, uint32_t link, const void *data, size_t len)
+void net_inject(struct net *net, uint32_t node, uint32_t link, const void *data, size_t len,
+		bool with_fd)
 {
-	core_receive(net->node[node].core, link, data, len, -1, net_now(net));
+	int fd = with_fd && net->memory_count ? fd_open(net, 0, node) : -1;
+
+	core_receive(net->node[node].core, link, data, len, fd, net_now(net));
 	node_finish(net, node);
 }

@@ -46,6 +46,7 @@ enum ask_kind {
 	ASK_PUT,
 	ASK_GET,
 	ASK_ATOMIC,
+	ASK_REKEY,
 };
 
 /* A request of a node, from its start to its end. */
@@ -74,6 +75,7 @@ struct net_import {
 	bool gone;  /* suspended: the mapping is there, but inaccessible */
 	uint64_t region, off, len, mem_off;
 	uint32_t rights, grant, epoch;
+	uint64_t key; /* of what the home has exposed; 0: none */
 };
 
 struct net_region {
@@ -100,7 +102,7 @@ struct net_node {
 	size_t event_count;
 	struct net_work *work; /* owned: works that are put off, in order */
 	size_t work_count;
-	unsigned work_fail[CORE_WORK_LOST + 1]; /* the next n of a kind fail with -ENOMEM */
+	unsigned work_fail[CORE_WORK_HIDE + 1]; /* the next n of a kind fail with -ENOMEM */
 	bool aborted;
 	int abort_code;
 	unsigned lost_count, suspend_count, remap_count, block_count, force_count;
@@ -110,8 +112,10 @@ struct net_conf {
 	uint64_t seed;
 	uint32_t size;		    /* ranks */
 	uint64_t work_delay_max_ns; /* works are done up to that much later; 0: at once */
-	bool unmappable;	    /* no descriptors: every import is served */
-	uint64_t auth_timeout_ns;   /* 0: 1 s */
+	bool one_sided;	 /* nodes are on different hosts, and can expose memory to one another */
+	bool hostile;	 /* peers break rules: texts may be missing, ... */
+	bool unmappable; /* no descriptors: every import is served */
+	uint64_t auth_timeout_ns; /* 0: 1 s */
 };
 
 /* What differs for one node from all others. */
@@ -149,8 +153,9 @@ void net_stop(struct net *net, uint32_t node);
 void net_continue(struct net *net, uint32_t node);
 bool net_alive(struct net *net, uint32_t node);
 bool net_node_there(struct net *net, uint32_t node); /* was started, whatever became of it */
-/* As if it had come over that link. */
-void net_inject(struct net *net, uint32_t node, uint32_t link, const void *data, size_t len);
+/* As if it had come over that link, with a descriptor of somebody's memory, or without. */
+void net_inject(struct net *net, uint32_t node, uint32_t link, const void *data, size_t len,
+		bool with_fd);
 /* A connection that nobody but the test is at the other end of. Writes its number. */
 uint32_t net_stranger(struct net *net, uint32_t node);
 /* What the node has sent to the last stranger, and forgets it; 0: nothing. */
@@ -179,6 +184,7 @@ struct ask *net_import(struct net *net, uint32_t node, const struct farbus_token
 		       uint32_t ms);
 struct ask *net_renew(struct net *net, uint32_t node, uint32_t import,
 		      const struct farbus_token *token, uint32_t ms);
+struct ask *net_rekey(struct net *net, uint32_t node, uint32_t import, uint32_t ms);
 struct ask *net_chain(struct net *net, uint32_t node, uint32_t import, uint64_t off, uint64_t len,
 		      uint32_t rights, uint32_t flags, uint32_t expiry_s, uint32_t ms);
 struct ask *net_revoke(struct net *net, uint32_t node, const struct farbus_token *token, bool force,
@@ -212,6 +218,9 @@ void net_abort(struct net *net, uint32_t node, int code, const char *why);
  * -ENOTSUP no mapping.
  */
 int net_add(struct net *net, uint32_t node, uint32_t import, uint64_t off, uint64_t value);
+/* A store through the import's key. Errors: -EACCES it is not good (any more). */
+int net_store_exposed(struct net *net, uint32_t node, uint32_t import, uint64_t off,
+		      uint64_t value);
 /* A store with what the node has mapped, whatever its driver knows: -EFAULT nothing is there. */
 int net_store_raw(struct net *net, uint32_t node, uint32_t import, uint64_t off, uint64_t value);
 /* Would a store through the import's mapping land in the memory that the home has now? */

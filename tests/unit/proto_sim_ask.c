@@ -70,7 +70,7 @@ void ask_done(struct net *net, uint32_t node, const struct core_output *output)
 	EXPECT(ask); /* else it ends twice, or never began */
 	EXPECT(output->status <= 0);
 	EXPECT(memchr(output->why, '\0', sizeof(output->why)));
-	EXPECT(output->status == 0 || output->why[0]);
+	EXPECT(output->status == 0 || output->why[0] || net->conf.hostile);
 	ask_in_time(net, ask);
 	ask->done = true;
 	ask->status = output->status;
@@ -88,6 +88,8 @@ void ask_done(struct net *net, uint32_t node, const struct core_output *output)
 		import_made(net, node, output);
 	else
 		EXPECT(output->fd < 0);
+	if (ask->kind == ASK_REKEY && ask->status == 0)
+		import_rekeyed(net, node, ask->tag, output);
 }
 
 void asks_cancel(struct net *net, uint32_t node)
@@ -176,6 +178,16 @@ struct ask *net_renew(struct net *net, uint32_t node, uint32_t import,
 	return ask_started(net, ask,
 			   core_renew(net->node[node].core, import, token, ask->deadline,
 				      net_now(net), &ask->id));
+}
+
+struct ask *net_rekey(struct net *net, uint32_t node, uint32_t import, uint32_t ms)
+{
+	struct ask *ask = ask_new(net, node, ASK_REKEY, ms);
+
+	ask->tag = import;
+	return ask_started(
+		net, ask,
+		core_rekey(net->node[node].core, import, ask->deadline, net_now(net), &ask->id));
 }
 
 struct ask *net_chain(struct net *net, uint32_t node, uint32_t import, uint64_t off, uint64_t len,

@@ -3,7 +3,7 @@
  * proto_sim_memory.c -- region memory as byte arrays, descriptors as numbers, and CORE_WORK on them
  *
  * Invariant: an import of a living node that has a mapping has the descriptor of it, and the node
- * has no other descriptor open (node_memory_check).
+ * has no other descriptor open; in the end none is suspended (node_memory_check).
  */
 #include "proto_sim_private.h"
 
@@ -41,6 +41,9 @@ void node_memory_check(struct net *net, uint32_t number)
 {
 	const struct net_node *node = &net->node[number];
 
+	for (uint32_t i = 0; i < node->import_count; i++)
+		EXPECT(node->import[i].state != MAP_SUSPENDED ||
+		       node->stopped); /* for ever, with its threads */
 	for (uint32_t fd = 0; fd < net->fd_count; fd++) {
 		bool mapped = false;
 
@@ -146,6 +149,22 @@ struct net_import *net_import_at(struct net *net, uint32_t node, uint32_t import
 		       NULL;
 }
 
+static void import_key(struct net_import *import, const struct core_output *output)
+{
+	import->key = 0;
+	if (output->key_len == sizeof(import->key))
+		memcpy(&import->key, output->key, sizeof(import->key));
+}
+
+void import_rekeyed(struct net *net, uint32_t node, uint64_t index,
+		    const struct core_output *output)
+{
+	struct net_import *import = net_import_at(net, node, (uint32_t)index);
+
+	if (import)
+		import_key(import, output);
+}
+
 void import_made(struct net *net, uint32_t number, const struct core_output *output)
 {
 	struct net_node *node = &net->node[number];
@@ -171,11 +190,17 @@ void import_made(struct net *net, uint32_t number, const struct core_output *out
 		.grant = entry.grant,
 		.epoch = entry.epoch,
 	};
+	import_key(import, output);
 	if (output->region)
 		import->fd = region_fd(net, number, output->region, number);
-	if (import->fd >= 0)
-		EXPECT(addr_within(import->mem_off, import->len,
-				   net->memory[net->fd[import->fd].memory].len));
+	if (import->fd < 0 ||
+	    addr_within(import->mem_off, import->len, net->memory[net->fd[import->fd].memory].len))
+		return;
+	/* What a home says of its descriptor is not believed. */
+	EXPECT(net->conf.hostile);
+	fd_close(net, number, import->fd);
+	import->state = MAP_NONE;
+	core_import_release(node->core, output->import, net_now(net));
 }
 
 static void mapping_drop(struct net *net, uint32_t node, struct net_import *import)
@@ -245,15 +270,50 @@ int net_store_raw(struct net *net, uint32_t node, uint32_t index, uint64_t off, 
 	return 0;
 }
 
+static struct net_exposed *exposed_by(struct net *net, const struct net_import *import)
+{
+	struct net_exposed *exposed;
+
+	if (!import || import->key == 0 || import->key > net->exposed_count)
+		return NULL;
+	exposed = &net->exposed[import->key - 1];
+	return exposed->live && net->node[exposed->home].core ? exposed : NULL;
+}
+
+int net_store_exposed(struct net *net, uint32_t node, uint32_t index, uint64_t off, uint64_t value)
+{
+	const struct net_exposed *exposed = exposed_by(net, net_import_at(net, node, index));
+
+	if (!exposed || !(exposed->rights & FARBUS_W) ||
+	    !addr_within(off, sizeof(value), exposed->len))
+		return -EACCES;
+	memcpy(net->memory[exposed->memory].bytes + exposed->off + off, &value, sizeof(value));
+	return 0;
+}
+
+void node_exposed_check(struct net *net, uint32_t node)
+{
+	const struct net_node *at = &net->node[node];
+	struct export_import record;
+
+	for (uint32_t i = 0; i < net->exposed_count; i++)
+		if (net->exposed[i].home == node && net->exposed[i].live)
+			EXPECT(export_import_lookup(core_exports(at->core), net->exposed[i].record,
+						    &record) == 0);
+}
+
 bool net_reaches(struct net *net, uint32_t node, uint32_t index, uint32_t home)
 {
 	const struct net_import *import = net_import_at(net, node, index);
-	const struct net_region *region;
+	const struct net_region *region =
+		import ? net_region_find(net, home, import->region) : NULL;
+	const struct net_exposed *exposed = exposed_by(net, import);
 
-	if (!import || !mapping_at(net, import, 0))
+	if (!region)
 		return false;
-	region = net_region_find(net, home, import->region);
-	return region && region->memory == net->fd[import->fd].memory;
+	if (exposed && exposed->memory == region->memory)
+		return true;
+	return mapping_at(net, import, 0) && region->memory == net->fd[import->fd].memory;
 }
 
 /* ---- works ---- */
@@ -324,17 +384,55 @@ static int work_force(struct net *net, struct net_region *region)
 	return 0;
 }
 
-static void work_remap(struct net *net, uint32_t node, struct net_import *import,
-		       const struct core_output *output)
+static int work_remap(struct net *net, uint32_t node, struct net_import *import,
+		      const struct core_output *output)
 {
 	int fd = output->region ? region_fd(net, node, output->region, node) : output->fd;
 
-	EXPECT(fd >= 0);
+	EXPECT(fd >= 0 || net->conf.hostile);
+	if (fd < 0)
+		return -EPROTO;
+	if (!addr_within(import->mem_off, import->len, net->memory[net->fd[fd].memory].len)) {
+		EXPECT(net->conf.hostile);
+		fd_close(net, node, fd);
+		return -EPROTO;
+	}
 	mapping_drop(net, node, import);
 	import->fd = fd;
 	import->gone = false;
 	if (import->state == MAP_SUSPENDED)
 		import->state = MAP_OPEN;
+	return 0;
+}
+
+static void work_expose(struct net *net, uint32_t number, const struct core_output *output,
+			bool fails)
+{
+	const struct net_region *region = net_region_find(net, number, output->region);
+	uint64_t key;
+
+	EXPECT(region);
+	EXPECT(addr_within(output->expose.off, output->expose.len, region->len));
+	net->exposed = net_grow(net->exposed, net->exposed_count, sizeof(*net->exposed));
+	net->exposed[net->exposed_count++] = (struct net_exposed){
+		.home = number,
+		.record = output->record,
+		.memory = region->memory,
+		.rights = output->expose.rights,
+		.off = output->expose.off,
+		.len = output->expose.len,
+		.live = !fails,
+	};
+	key = net->exposed_count;
+	core_work_exposed(net->node[number].core, output->work, &key, fails ? 0 : sizeof(key),
+			  net_now(net));
+}
+
+static void work_hide(struct net *net, uint32_t node, uint32_t record)
+{
+	for (uint32_t i = 0; i < net->exposed_count; i++)
+		if (net->exposed[i].home == node && net->exposed[i].record == record)
+			net->exposed[i].live = false;
 }
 
 static void import_dead(struct net_import *import, int status)
@@ -357,7 +455,7 @@ static int work_import(struct net *net, uint32_t node, struct net_import *import
 	if (output->work_kind == CORE_WORK_BLOCK)
 		mapping_drop(net, node, import);
 	if (output->work_kind == CORE_WORK_REMAP)
-		work_remap(net, node, import, output);
+		return work_remap(net, node, import, output);
 	if (output->work_kind == CORE_WORK_SUSPEND) {
 		import->gone = true;
 		if (import->state == MAP_OPEN)
@@ -384,6 +482,13 @@ static void work_run(struct net *net, uint32_t number, const struct core_output 
 
 	work_count(node, output->work_kind);
 	node->work_fail[output->work_kind] -= fails;
+	if (output->work_kind == CORE_WORK_EXPOSE || output->work_kind == CORE_WORK_HIDE) {
+		if (output->work_kind == CORE_WORK_EXPOSE)
+			work_expose(net, number, output, fails);
+		else
+			work_hide(net, number, output->record);
+		return;
+	}
 	if (output->work_kind == CORE_WORK_FORCE) {
 		err = fails ? -ENOMEM :
 			      work_force(net, net_region_find(net, number, output->region));
@@ -407,7 +512,9 @@ void work_take(struct net *net, uint32_t number, const struct core_output *outpu
 		work_serve(net, number, output);
 		return;
 	}
-	if (net->conf.work_delay_max_ns == 0) {
+	/* What is hidden is out of reach when the next output is looked at: nobody waits for it. */
+	if (net->conf.work_delay_max_ns == 0 || output->work_kind == CORE_WORK_EXPOSE ||
+	    output->work_kind == CORE_WORK_HIDE) {
 		work_run(net, number, output);
 		return;
 	}

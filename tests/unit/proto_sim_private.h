@@ -18,6 +18,12 @@ struct net_fd {
 	bool open;
 };
 
+struct net_exposed { /* its key: where it is in the table, from 1 */
+	uint32_t home, record, memory, rights;
+	uint64_t off, len; /* in the memory */
+	bool live;
+};
+
 struct net_link { /* by the simulation's number */
 	uint32_t from, to;
 	bool up; /* at from */
@@ -34,6 +40,8 @@ struct net {
 	uint32_t memory_count;
 	struct net_fd *fd; /* owned */
 	uint32_t fd_count;
+	struct net_exposed *exposed; /* owned */
+	uint32_t exposed_count;
 	struct net_link *link; /* owned */
 	uint32_t link_count;
 	struct ask *asks; /* owned */
@@ -60,7 +68,11 @@ int region_fd(struct net *net, uint32_t node, uint64_t region, uint32_t owner);
 void work_take(struct net *net, uint32_t node, const struct core_output *output);
 void works_run(struct net *net, uint32_t node);
 uint64_t works_next(const struct net_node *node);
+void import_rekeyed(struct net *net, uint32_t node, uint64_t import,
+		    const struct core_output *output);
 void import_made(struct net *net, uint32_t node, const struct core_output *output);
+/* What is exposed, is exposed to somebody whom the home knows. */
+void node_exposed_check(struct net *net, uint32_t node);
 void node_memory_check(struct net *net, uint32_t node);
 
 void ask_done(struct net *net, uint32_t node, const struct core_output *output);
