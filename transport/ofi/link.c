@@ -16,6 +16,7 @@
 #define CONNECT_MAGIC 0x66627831u /* names the version, too */
 #define CONNECT_RETRY_NS (10 * NS_PER_MS)
 #define SEND_RETRY_NS NS_PER_MS
+#define STRANGERS_NS (10 * NS_PER_S)
 #define BROKEN_NS (2 * NS_PER_S)
 #define RING_ALIGN 64u
 
@@ -330,6 +331,18 @@ static int request_accept(struct transport_link *link, struct fi_info *info)
 	return err;
 }
 
+void ofi_stranger_log(struct transport *transport, unsigned count, const char *why)
+{
+	uint64_t now = clock_now_ns();
+
+	transport->strangers += count;
+	if (now < transport->strangers_log_at)
+		return;
+	log_warning("turned away %u connections; the last: %s", transport->strangers, why);
+	transport->strangers = 0;
+	transport->strangers_log_at = now + STRANGERS_NS;
+}
+
 void ofi_link_request(struct transport *transport, struct fi_info *info, const void *data,
 		      size_t len)
 {
@@ -337,8 +350,8 @@ void ofi_link_request(struct transport *transport, struct fi_info *info, const v
 	int err;
 
 	if (!request_valid(transport, data, len)) {
-		log_warning("refused a connection: not our version of farbus, or not this port's "
-			    "cookie");
+		ofi_stranger_log(transport, 1,
+				 "not our version of farbus, or not this port's cookie");
 		err = -EPROTO;
 	} else if ((err = link_new(transport, &link)) == 0) {
 		err = request_accept(link, info);

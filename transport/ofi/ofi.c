@@ -416,15 +416,22 @@ static void eq_nothing(struct transport *transport)
 	ofi_timer_want(transport, now + MUTE_NS);
 }
 
+/*
+ * fi_trywait() resets the signal of events that were read. It also takes in new ones, and then
+ * says so: nothing but its answer tells of those.
+ */
 static void eq_run(struct transport *transport)
 {
+	struct fid *fid = &transport->eq->fid;
 	int turns = 0;
 
+	transport->eq_due = false;
 	if (transport->eq_muted)
 		return;
 	while (turns < EQ_TURNS && eq_turn(transport))
 		turns++;
-	if (turns == 0)
+	transport->eq_due = fi_trywait(transport->fabric, &fid, 1) != 0;
+	if (turns == 0 && !transport->eq_due)
 		eq_nothing(transport);
 }
 
@@ -457,6 +464,8 @@ static void look(struct transport *transport)
 	int n;
 
 	transport->look_due = transport->came = false;
+	if (transport->eq_due)
+		eq_run(transport);
 	n = epoll_wait(transport->epoll, event, LOOK_EVENTS, 0);
 	for (int i = 0; i < n; i++)
 		switch ((enum watch_kind)event[i].data.u32) {
@@ -598,7 +607,6 @@ static bool batch_read(struct transport *transport)
 
 	transport->batch_next = 0;
 	transport->batch_count = n > 0 ? (unsigned)n : 0;
-	transport->drained = n > 0 && n < OFI_BATCH;
 	if (n == -FI_EAVAIL)
 		completion_error(transport);
 	if (n <= 0)
@@ -612,7 +620,7 @@ static bool look_wanted(struct transport *transport)
 {
 	uint64_t now;
 
-	if (transport->look_due)
+	if (transport->look_due || transport->eq_due)
 		return true;
 	now = clock_now_ns();
 	if (now - transport->look_at < (transport->came ? LOOK_BUSY_NS : LOOK_IDLE_NS))
@@ -631,10 +639,6 @@ static bool poll_event(struct transport *transport, struct transport_event *ret_
 				return true;
 			continue;
 		}
-		if (transport->drained && TAILQ_EMPTY(&transport->due_down)) {
-			transport->drained = false;
-			return false;
-		}
 		if (batch_read(transport))
 			continue;
 		dead_free(transport);
@@ -651,6 +655,7 @@ static void wake_ring(struct transport *transport)
 {
 	uint64_t one = 1;
 
+	transport->rung = true;
 	while (write(transport->wake, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
@@ -678,18 +683,23 @@ static int ofi_poll(struct transport *transport, struct transport_event *ret_eve
 
 static bool ofi_park(struct transport *transport)
 {
-	struct fid *fids[] = { &transport->cq->fid, &transport->eq->fid };
+	struct fid *cq = &transport->cq->fid, *eq = &transport->eq->fid;
 	uint64_t count;
 
-	while (read(transport->wake, &count, sizeof(count)) < 0 && errno == EINTR)
+	while (transport->rung && read(transport->wake, &count, sizeof(count)) < 0 &&
+	       errno == EINTR)
 		;
+	transport->rung = false;
 	held_return(transport);
-	transport->drained = false;
 	transport->look_due = true;
 	if (!TAILQ_EMPTY(&transport->due_now) || !TAILQ_EMPTY(&transport->due_down) ||
 	    transport->batch_next < transport->batch_count)
 		return false;
-	if (fi_trywait(transport->fabric, fids, transport->eq_muted ? 1 : 2) != 0)
+	if (!transport->eq_muted && fi_trywait(transport->fabric, &eq, 1) != 0) {
+		transport->eq_due = true;
+		return false;
+	}
+	if (fi_trywait(transport->fabric, &cq, 1) != 0)
 		return false;
 	transport->parked = thread_name();
 	return true;

@@ -185,12 +185,15 @@ struct transport {
 	uint64_t look_at;   /* ns */
 	bool look_due;	    /* slept, and nothing came out of the completion queue yet */
 	bool came;	    /* something came since the last look */
-	bool drained;	    /* the last read emptied the queue: one poll() may say so */
 	const void *parked; /* names the thread that sleeps, or will; NULL: nobody */
+	bool rung;	    /* wake is readable */
+	bool eq_due;	    /* the event queue has something, whatever its descriptor says */
 	bool eq_muted;	    /* out of descriptors: nobody is accepted for a while */
 	unsigned accepts;   /* turns of the event queue without an event since the last scan */
 	uint64_t scan_at;   /* UINT64_MAX: nobody is half open that we know of */
 	unsigned dead, closing;
+	unsigned strangers;	   /* turned away since the last line of the log */
+	uint64_t strangers_log_at; /* no line before */
 
 	struct transport_link **link; /* owned */
 	unsigned link_count, link_size;
@@ -216,6 +219,8 @@ void ofi_timer_want(struct transport *transport, uint64_t at);
 
 int ofi_link_connect(struct transport *transport, const char *locator,
 		     struct transport_link **ret_link);
+/* Somebody was turned away: one line of the log for all within ten seconds. */
+void ofi_stranger_log(struct transport *transport, unsigned count, const char *why);
 /* A request; data: what came with it. Ownership: takes info. */
 void ofi_link_request(struct transport *transport, struct fi_info *info, const void *data,
 		      size_t len);

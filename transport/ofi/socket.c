@@ -17,7 +17,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,10 +34,10 @@
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44
 #endif
-#define KEEPALIVE_S 5
 #define KEEPALIVE_COUNT 3
 #define PROBES_SILENT 3
 #define LINGER_READS 64
+#define STATE_ESTABLISHED 1 /* TCP_ESTABLISHED of <netinet/tcp.h> */
 
 /* ---- finding ---- */
 
@@ -123,7 +122,8 @@ static void cloexec_set(int fd)
 
 void ofi_socket_setup(int socket)
 {
-	int on = 1, idle = KEEPALIVE_S, count = KEEPALIVE_COUNT, most = KEEPALIVE_S * 1000;
+	int on = 1, count = KEEPALIVE_COUNT, idle = (int)(ofi_timing.probe_ns / NS_PER_S);
+	int most = idle * 1000;
 
 	cloexec_set(socket);
 	setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -292,8 +292,28 @@ static uint64_t half_open_deadline(const struct transport *transport, uint64_t i
 }
 
 /*
- * The provider sees the end of a socket that we shut down, and closes it. Which is the oldest is
- * not known for those that came since the last scan: one that is over the limit goes.
+ * The provider waits for the rest of a request for ever, also when the peer has ended, and then
+ * in a loop. What it takes note of is an error, which a disconnected socket gives.
+ */
+static void half_open_end(int fd)
+{
+	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+
+	connect(fd, &nowhere, sizeof(nowhere));
+}
+
+static bool peer_ended(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state != STATE_ESTABLISHED;
+}
+
+/*
+ * Which is the oldest is not known for those that came since the last scan: one that is over the
+ * limit goes.
  */
 static bool scan_look(int fd, void *arg)
 {
@@ -305,7 +325,7 @@ static bool scan_look(int fd, void *arg)
 	    !is_ours(scan->transport, fd) || fstat(fd, &stat) < 0)
 		return false;
 	cloexec_set(fd);
-	if (scan->count < OFI_HALF_OPEN_MAX) {
+	if (scan->count < OFI_HALF_OPEN_MAX && !peer_ended(fd)) {
 		found->inode = stat.st_ino;
 		found->deadline = half_open_deadline(scan->transport, stat.st_ino, scan->now);
 		if (scan->now < found->deadline) {
@@ -313,7 +333,7 @@ static bool scan_look(int fd, void *arg)
 			return false;
 		}
 	}
-	shutdown(fd, SHUT_RDWR);
+	half_open_end(fd);
 	scan->ended++;
 	return false;
 }
@@ -337,6 +357,6 @@ uint64_t ofi_half_open_scan(struct transport *transport, uint64_t now)
 	memcpy(transport->half_open, scan.found, scan.count * sizeof(scan.found[0]));
 	transport->half_open_count = scan.count;
 	if (scan.ended)
-		log_warning("closed %u connections that said nothing", scan.ended);
+		ofi_stranger_log(transport, scan.ended, "no connection request");
 	return scan.count ? now + ofi_timing.half_open_ns / 8 : UINT64_MAX;
 }
