@@ -12,4 +12,7 @@ endfunction()
 transport_link_test(shm "((const char *)0)")
 if(OFI_FOUND)
 	transport_link_test(ofi "\"127.0.0.1\"")
+	farbus_test(transport_ofi_test SOURCES transport_ofi_test.c transport_end.c transport_common.c
+		TIMEOUT 120)
+	target_include_directories(transport_ofi_test SYSTEM PRIVATE ${OFI_INCLUDE_DIRS})
 endif()
