@@ -182,21 +182,21 @@ static void arguments(struct rank *rank)
 }
 
 static const struct property property[] = {
-	{ "barrier__many_rounds__nobody_leaves_before_all_came", CONFORM_BOTH, RANKS, barrier_holds,
+	{ "barrier__many_rounds__nobody_leaves_before_all_came", CONFORM_ALL, RANKS, barrier_holds,
 	  NULL, 0, 0 },
-	{ "broadcast__every_root_and_length__same_bytes", CONFORM_BOTH, RANKS, broadcast_every_root,
+	{ "broadcast__every_root_and_length__same_bytes", CONFORM_ALL, RANKS, broadcast_every_root,
 	  NULL, 0, 0 },
-	{ "allreduce__every_type_and_op__same_bits_in_rank_order", CONFORM_BOTH, RANKS,
+	{ "allreduce__every_type_and_op__same_bits_in_rank_order", CONFORM_ALL, RANKS,
 	  allreduce_all, NULL, 0, 0 },
-	{ "collective__other_call__eproto_for_all", CONFORM_BOTH, RANKS, disagree, NULL, 0, 0 },
-	{ "collective__other_count__eproto_for_all", CONFORM_BOTH, RANKS, disagree, NULL, 1, 0 },
-	{ "collective__other_type__eproto_for_all", CONFORM_BOTH, RANKS, disagree, NULL, 2, 0 },
-	{ "collective__other_op__eproto_for_all", CONFORM_BOTH, RANKS, disagree, NULL, 3, 0 },
-	{ "collective__other_root__eproto_for_all", CONFORM_BOTH, RANKS, disagree, NULL, 4, 0 },
-	{ "collective__other_length__eproto_for_all", CONFORM_BOTH, RANKS, disagree, NULL, 5, 0 },
-	{ "collective__one_does_not_come__etimedout_and_nobody_is_dead", CONFORM_BOTH, RANKS,
+	{ "collective__other_call__eproto_for_all", CONFORM_ALL, RANKS, disagree, NULL, 0, 0 },
+	{ "collective__other_count__eproto_for_all", CONFORM_ALL, RANKS, disagree, NULL, 1, 0 },
+	{ "collective__other_type__eproto_for_all", CONFORM_ALL, RANKS, disagree, NULL, 2, 0 },
+	{ "collective__other_op__eproto_for_all", CONFORM_ALL, RANKS, disagree, NULL, 3, 0 },
+	{ "collective__other_root__eproto_for_all", CONFORM_ALL, RANKS, disagree, NULL, 4, 0 },
+	{ "collective__other_length__eproto_for_all", CONFORM_ALL, RANKS, disagree, NULL, 5, 0 },
+	{ "collective__one_does_not_come__etimedout_and_nobody_is_dead", CONFORM_ALL, RANKS,
 	  one_is_late, NULL, 0, 0 },
-	{ "collective__never_right__einval_and_nothing_started", CONFORM_BOTH, RANKS, arguments,
+	{ "collective__never_right__einval_and_nothing_started", CONFORM_ALL, RANKS, arguments,
 	  NULL, 0, 0 },
 };
 

@@ -256,14 +256,24 @@ LIKE_A_DEVICE size_t pattern_diff(const uint8_t *p, size_t len, uint8_t seed)
 
 /* ---- what is left behind ---- */
 
+/* The RDMA connection manager's library keeps the devices that it once used. */
+static bool fd_kept(int dir, const char *name)
+{
+	char target[64] = "";
+
+	return readlinkat(dir, name, target, sizeof(target) - 1) > 0 &&
+	       strstr(target, "infiniband");
+}
+
 static unsigned int fd_count(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
 	unsigned int n = 0;
 
 	CHECK(dir);
-	while (readdir(dir))
-		n++;
+	while ((entry = readdir(dir)))
+		n += !fd_kept(dirfd(dir), entry->d_name);
 	closedir(dir);
 	return n;
 }
@@ -408,17 +418,27 @@ static void play(const struct property *property, enum conform_class class)
 	stage_free(stage);
 }
 
+/* 0: no such class. */
+static enum conform_class class_named(const char *name)
+{
+	if (strcmp(name, "mapped") == 0)
+		return CONFORM_MAPPED;
+	if (strcmp(name, "served") == 0)
+		return CONFORM_SERVED;
+	return strcmp(name, "fabric") == 0 ? CONFORM_FABRIC : 0;
+}
+
 int conform_main(int argc, char **argv, const struct property *property, size_t count)
 {
 	const char *transport = getenv("FARBUS_TRANSPORT");
 	enum conform_class class;
 	unsigned int played = 0;
 
-	if (argc < 2 || argc > 3 || (strcmp(argv[1], "mapped") && strcmp(argv[1], "served"))) {
-		fprintf(stderr, "usage: %s mapped|served [WORD]\n", argv[0]);
+	class = argc == 2 || argc == 3 ? class_named(argv[1]) : 0;
+	if (!class) {
+		fprintf(stderr, "usage: %s mapped|served|fabric [WORD]\n", argv[0]);
 		return 2;
 	}
-	class = strcmp(argv[1], "mapped") == 0 ? CONFORM_MAPPED : CONFORM_SERVED;
 	for (size_t i = 0; i < count; i++) {
 		if (!(property[i].classes & class) ||
 		    (argc == 3 && !strstr(property[i].name, argv[2])))

@@ -10,7 +10,8 @@
  * descriptors and mappings. A rank that is to die says by which signal (stage->end).
  *
  * The transport comes from FARBUS_TRANSPORT, the class from the command line:
- *     conform_access mapped|served [WORD]     only properties whose name contains WORD
+ *     conform_access mapped|served|fabric [WORD]     only properties whose name contains WORD
+ * Over a network the ranks need FARBUS_JOIN=host:port, too.
  */
 #ifndef TESTS_CONFORMANCE_CONFORM_H
 #define TESTS_CONFORMANCE_CONFORM_H
@@ -28,7 +29,8 @@
 #define CONFORM_WAIT_MS 30000	 /* bound of every wait here; nothing should come near it */
 #define CONFORM_MEMORY (1 << 20) /* bytes of stage->memory */
 
-enum conform_class { CONFORM_MAPPED = 1, CONFORM_SERVED = 2, CONFORM_BOTH = 3 };
+/* Fabric: a network's device carries out what it can, the home the rest; nothing is mapped. */
+enum conform_class { CONFORM_MAPPED = 1, CONFORM_SERVED = 2, CONFORM_FABRIC = 4, CONFORM_ALL = 7 };
 
 struct stage {
 	char job[64];

@@ -429,25 +429,25 @@ static void revoke_of_dying_control(struct stage *stage)
 }
 
 static const struct property property[] = {
-	{ "death__home_under_put_streams__event_error_and_survivors_go_on", CONFORM_BOTH, 4,
+	{ "death__home_under_put_streams__event_error_and_survivors_go_on", CONFORM_ALL, 4,
 	  home_dies, kill_running, 0, 0 },
-	{ "death__importer_in_a_put__revoke_completes_and_nothing_lands", CONFORM_BOTH, 2,
+	{ "death__importer_in_a_put__revoke_completes_and_nothing_lands", CONFORM_ALL, 2,
 	  importer_dies, kill_running, 0, 0 },
-	{ "death__home_while_imported__ehostdown", CONFORM_BOTH, 3, import_of_dying,
+	{ "death__home_while_imported__ehostdown", CONFORM_ALL, 3, import_of_dying,
 	  import_of_dying_control, 0, 0 },
-	{ "death__importer_while_revoked__revoke_completes", CONFORM_BOTH, 2, revoke_of_dying,
+	{ "death__importer_while_revoked__revoke_completes", CONFORM_ALL, 2, revoke_of_dying,
 	  revoke_of_dying_control, 0, 0 },
-	{ "death__home_while_it_revokes__importer_learns_and_releases", CONFORM_BOTH, 3,
+	{ "death__home_while_it_revokes__importer_learns_and_releases", CONFORM_ALL, 3,
 	  revoke_by_dying, revoke_by_dying_control, 0, 0 },
-	{ "death__in_a_barrier__ehostdown_for_all_survivors", CONFORM_BOTH, 4, barrier_with_dying,
+	{ "death__in_a_barrier__ehostdown_for_all_survivors", CONFORM_ALL, 4, barrier_with_dying,
 	  kill_running, 0, 0 },
-	{ "death__home_of_a_wait__ehostdown", CONFORM_BOTH, 3, wait_on_dying, kill_running, 0, 0 },
-	{ "death__root__names_end_and_memory_stays", CONFORM_BOTH, 3, root_dies, root_dies_control,
+	{ "death__home_of_a_wait__ehostdown", CONFORM_ALL, 3, wait_on_dying, kill_running, 0, 0 },
+	{ "death__root__names_end_and_memory_stays", CONFORM_ALL, 3, root_dies, root_dies_control,
 	  0, 0 },
 	{ "death__home_of_windows__last_state_readable_but_fenced", CONFORM_MAPPED, 3,
 	  window_of_dead, kill_running, 0, 0 },
-	{ "death__everybody__no_socket_and_no_file_stays", CONFORM_BOTH, 3, all_die,
-	  all_die_control, 0, 0 },
+	{ "death__everybody__no_socket_and_no_file_stays", CONFORM_ALL, 3, all_die, all_die_control,
+	  0, 0 },
 };
 
 int main(int argc, char **argv)

@@ -189,9 +189,9 @@ static const struct property property[] = {
 	  0 },
 	{ "names__as_many_as_can_be__enospc_then_room_again", CONFORM_MAPPED, 2, names, NULL, 0,
 	  0 },
-	{ "threads__more_than_can_be__enospc_then_room_again", CONFORM_BOTH, 1, threads, NULL, 0,
+	{ "threads__more_than_can_be__enospc_then_room_again", CONFORM_ALL, 1, threads, NULL, 0,
 	  0 },
-	{ "region__memory_that_is_none__refused_with_the_reason", CONFORM_BOTH, 1, memory, NULL, 0,
+	{ "region__memory_that_is_none__refused_with_the_reason", CONFORM_ALL, 1, memory, NULL, 0,
 	  0 },
 };
 

@@ -202,7 +202,7 @@ static void stopped_mapper(struct rank *rank)
 	REFUSED(farbus_put(region, 4096, &value, 8), -ESTALE, "release the handle");
 	REFUSED(farbus_get(region, 4096, &value, 8), -ESTALE, "release the handle");
 	REFUSED(farbus_map(region, 0, 4096, PROT_READ, 0, &va),
-		rank->stage->class == CONFORM_SERVED ? -ENOTSUP : -ESTALE, NULL);
+		rank->stage->class == CONFORM_MAPPED ? -ESTALE : -ENOTSUP, NULL);
 	MUST(farbus_region_release(region));
 }
 
@@ -386,7 +386,7 @@ static void who_may(struct rank *rank)
 }
 
 static const struct property property[] = {
-	{ "revoke__during_traffic__nothing_lands_after_it", CONFORM_BOTH, 3, traffic, NULL, 0, 0 },
+	{ "revoke__during_traffic__nothing_lands_after_it", CONFORM_ALL, 3, traffic, NULL, 0, 0 },
 	{ "revoke__window_being_written__sigbus_and_nothing_lands", CONFORM_MAPPED, 2,
 	  window_revoked, NULL, 0, 0 },
 	{ "revoke__mapper_stopped__etimedout_then_forced_and_survivors_untouched", CONFORM_MAPPED,
@@ -395,7 +395,7 @@ static const struct property property[] = {
 	  waited_control, 0, 0 },
 	{ "revoke__served_user_stopped__not_delayed", CONFORM_SERVED, 2, served_stopped,
 	  waited_control, 0, 0 },
-	{ "revoke__by_others__eacces_and_other_grants_stay", CONFORM_BOTH, 2, who_may, NULL, 0, 0 },
+	{ "revoke__by_others__eacces_and_other_grants_stay", CONFORM_ALL, 2, who_may, NULL, 0, 0 },
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
  * A mapped target is stopped as a whole process; 10 000 operations of each kind complete, and the
  * parent looks into its memory from outside before it goes on. A served target may have all its
  * application threads busy; stopped as a whole it gives -ETIMEDOUT, nothing false and no loss.
+ * A network's device carries out puts and gets while the target is stopped, and nothing else.
  * property.arg is the rank of the target: the root of the job (0), or another.
  */
 #include "tests/conformance/conform.h"
@@ -286,14 +287,80 @@ static void time_out_control(struct stage *stage)
 	step_reach(stage, ALIVE);
 }
 
+/* ---- fabric, the whole process stopped ---- */
+
+#define FABRIC_OPS 300
+
+static void fabric_operate(struct rank *rank, struct farbus_region *region)
+{
+	uint64_t slot[8], seen[8];
+
+	for (uint64_t i = 0; i < FABRIC_OPS; i++) {
+		slot_fill(slot, i);
+		MUST(farbus_put(region, slot_off(i), slot, sizeof(slot)));
+		if (i % 3 == 0)
+			MUST(farbus_flush(rank->farbus, region, FARBUS_FLUSH_REMOTE,
+					  CONFORM_WAIT_MS));
+		MUST(farbus_get(region, slot_off(i), seen, sizeof(seen)));
+		CHECK(memcmp(slot, seen, sizeof(slot)) == 0);
+	}
+	MUST(farbus_flush(rank->farbus, region, FARBUS_FLUSH_REMOTE, CONFORM_WAIT_MS));
+}
+
+static void put_get_of_stopped(struct rank *rank)
+{
+	struct farbus_region *region;
+	uint64_t old = 77;
+
+	if (rank->rank == (uint32_t)rank->stage->arg) {
+		rank_grant(rank, rank_adopt_memory(rank), 0, CONFORM_MEMORY, RWA, 0);
+		step_reach(rank->stage, READY);
+	} else {
+		step_wait(rank->stage, READY, 1);
+		region = rank_import(rank, 0);
+		step_reach(rank->stage, IMPORTED);
+		step_wait(rank->stage, STOPPED, 1);
+		fabric_operate(rank, region);
+		REFUSED(farbus_atomic(region, 8, FARBUS_ADD, 8, 1, 0, &old), -ETIMEDOUT, "atomic");
+		CHECK(old == 77);
+		rank_event(rank, FARBUS_EVENT_PEER_SILENT, (uint32_t)rank->stage->arg, NULL);
+		step_reach(rank->stage, TIMED_OUT);
+		step_wait(rank->stage, ALIVE, 1);
+		MUST(farbus_atomic(region, 8, FARBUS_ADD, 8, 10, 0, &old));
+		CHECK(old <= 1);
+		rank_no_event(rank);
+	}
+	step_meet(rank, END);
+}
+
+static void put_get_control(struct stage *stage)
+{
+	uint64_t slot[8];
+
+	step_wait(stage, IMPORTED, 1);
+	control_stop(stage, (uint32_t)stage->arg);
+	step_reach(stage, STOPPED);
+	step_wait(stage, TIMED_OUT, 1);
+	for (uint64_t i = 0; i < FABRIC_OPS; i++) { /* from outside, while it is stopped */
+		slot_fill(slot, i);
+		CHECK(memcmp(stage->memory + slot_off(i), slot, sizeof(slot)) == 0);
+	}
+	control_continue(stage, (uint32_t)stage->arg);
+	step_reach(stage, ALIVE);
+}
+
 static const struct property property[] = {
+	{ "sleep__fabric_home_stopped__puts_and_gets_complete", CONFORM_FABRIC, 2,
+	  put_get_of_stopped, put_get_control, 1, 1000 },
+	{ "sleep__fabric_root_stopped__puts_and_gets_complete", CONFORM_FABRIC, 2,
+	  put_get_of_stopped, put_get_control, 0, 1000 },
 	{ "sleep__root_stopped__every_operation_completes_and_nobody_is_dead", CONFORM_MAPPED, 3,
 	  stopped_whole, stopped_whole_control, 0, 0 },
 	{ "sleep__other_stopped__every_operation_completes_and_nobody_is_dead", CONFORM_MAPPED, 3,
 	  stopped_whole, stopped_whole_control, 1, 0 },
-	{ "sleep__threads_asleep_computing_in_a_system_call__operations_complete", CONFORM_BOTH, 2,
+	{ "sleep__threads_asleep_computing_in_a_system_call__operations_complete", CONFORM_ALL, 2,
 	  busy_threads, NULL, 0, 0 },
-	{ "sleep__other_threads_busy__operations_complete", CONFORM_BOTH, 2, busy_threads, NULL, 1,
+	{ "sleep__other_threads_busy__operations_complete", CONFORM_ALL, 2, busy_threads, NULL, 1,
 	  0 },
 	{ "sleep__served_home_stopped__flush_times_out_and_completes_later", CONFORM_SERVED, 2,
 	  put_waits_for_target, put_waits_control, 1, 0 },

@@ -248,7 +248,7 @@ int main(int argc, char **argv)
 
 	for (int i = 0; i < SEEDS; i++) {
 		snprintf(name[i], sizeof(name[i]), "chaos__seed_%d", i);
-		property[i] = (struct property){ name[i], CONFORM_BOTH, RANKS, chaos, chaos_control,
+		property[i] = (struct property){ name[i], CONFORM_ALL, RANKS, chaos, chaos_control,
 						 i,	  400 };
 	}
 	return conform_main(argc, argv, property, SEEDS);
