@@ -222,9 +222,9 @@ static void fd_close(int fd)
 /* Requests that nobody will answer any more. */
 static void requests_drop(struct transport *transport)
 {
-	struct {
-		struct fi_eq_cm_entry cm;
-		uint8_t data[OFI_CONNECT_DATA_MAX];
+	union {
+		struct fi_eq_cm_entry cm; /* ends with the data */
+		uint8_t bytes[sizeof(struct fi_eq_cm_entry) + OFI_CONNECT_DATA_MAX];
 	} entry;
 	uint32_t event;
 
@@ -361,9 +361,9 @@ static void eq_error(struct transport *transport)
 /* False: nothing there. */
 static bool eq_turn(struct transport *transport)
 {
-	struct {
-		struct fi_eq_cm_entry cm;
-		uint8_t data[OFI_CONNECT_DATA_MAX];
+	union {
+		struct fi_eq_cm_entry cm; /* ends with the data */
+		uint8_t bytes[sizeof(struct fi_eq_cm_entry) + OFI_CONNECT_DATA_MAX];
 	} entry;
 	uint32_t event = 0;
 	ssize_t n = fi_eq_read(transport->eq, &event, &entry, sizeof(entry), 0);
