@@ -373,7 +373,7 @@ static bool eq_turn(struct transport *transport)
 	if (n < (ssize_t)sizeof(entry.cm))
 		return n == -FI_EAVAIL;
 	if (event == FI_CONNREQ)
-		ofi_link_request(transport, entry.cm.info, entry.data,
+		ofi_link_request(transport, entry.cm.info, entry.cm.data,
 				 (size_t)n - sizeof(entry.cm));
 	else if (event == FI_CONNECTED)
 		ofi_link_connected(entry.cm.fid->context);
