@@ -48,7 +48,7 @@ static void names_built(char *text, size_t size)
 		at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", (*ops)->name);
 }
 
-static int setting_check(const struct farbus *farbus)
+int backends_setting_check(const struct farbus *farbus)
 {
 	char list[CONFIG_TEXT_MAX], built[128], *save = NULL;
 
@@ -109,11 +109,9 @@ static int network_first(struct farbus *farbus)
 
 int backends_open_network(struct farbus *farbus)
 {
-	int err = setting_check(farbus);
+	int err;
 
 	host_name(farbus->config.node, farbus->host);
-	if (err < 0)
-		return err;
 	if (automatic(farbus))
 		return farbus->one_host ? 0 : network_first(farbus);
 	for (const struct transport_ops *const *ops = transport_backends; *ops; ops++) {

@@ -305,6 +305,9 @@ static int settings_apply(struct farbus *farbus, const struct farbus_conf *conf)
 		return error_set(-EINVAL, "FARBUS_LOG=%s: give error, warning, info or debug",
 				 farbus->config.log);
 	log_open(at, conf->rank);
+	err = backends_setting_check(farbus);
+	if (err < 0)
+		return err;
 	farbus->timeout_ns =
 		(conf->timeout_ms ? conf->timeout_ms : farbus->config.timeout) * NS_PER_MS;
 	copy_stream_set(farbus->config.stream_kib << 10);

@@ -224,6 +224,8 @@ int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(
 
 /* ---- backend.c ---- */
 #define CARD_KEY "farbus-card-"
+/* Before anybody is told of us. Errors: -EINVAL FARBUS_TRANSPORT names one that there is not. */
+int backends_setting_check(const struct farbus *farbus);
 /* The network transports that the settings ask for; or, if there are other hosts, one. */
 int backends_open_network(struct farbus *farbus);
 /* shm, when the job is known. Errors: -EEXIST this rank is open already. */

@@ -146,7 +146,22 @@ int rank_open(struct stage *stage, uint32_t rank, uint32_t timeout_ms, struct fa
 		.timeout_ms = timeout_ms ? timeout_ms : CONFORM_WAIT_MS,
 	};
 
+	place_enter(stage, 0, rank);
 	return farbus_open(&conf, ret_farbus);
+}
+
+int job_open(struct stage *stage, unsigned int number, const struct farbus_conf *conf,
+	     struct farbus **ret_farbus)
+{
+	CHECK(number > 0 && number < CONFORM_JOB_MAX);
+	place_enter(stage, number, conf->rank);
+	return farbus_open(conf, ret_farbus);
+}
+
+uint32_t grant_flags(const struct stage *stage)
+{
+	/* Over a network that is what a grant without flags comes to. */
+	return stage->class == CONFORM_SERVED && !stage->network ? FARBUS_GRANT_SERVED : 0;
 }
 
 struct farbus_region *rank_alloc(struct rank *rank, size_t len, uint32_t flags)
@@ -185,9 +200,7 @@ uint64_t region_id(struct farbus_region *region)
 void rank_grant(struct rank *rank, struct farbus_region *region, uint64_t off, uint64_t len,
 		uint32_t rights, unsigned int slot)
 {
-	struct farbus_grant_opts opts = {
-		.flags = rank->stage->class == CONFORM_SERVED ? FARBUS_GRANT_SERVED : 0,
-	};
+	struct farbus_grant_opts opts = { .flags = grant_flags(rank->stage) };
 
 	MUST(farbus_region_grant(region, off, len, rights, &opts, &rank->stage->token[slot]));
 }
@@ -379,6 +392,7 @@ static struct stage *stage_new(const struct property *property, enum conform_cla
 	snprintf(stage->job, sizeof(stage->job), "conform-%016llx%016llx",
 		 (unsigned long long)secret[0], (unsigned long long)secret[1]);
 	stage->class = class;
+	place_init(stage);
 	stage->size = property->size;
 	stage->arg = property->arg;
 	stage->memory_fd = memfd_create("conform", 0);
@@ -392,6 +406,7 @@ static struct stage *stage_new(const struct property *property, enum conform_cla
 
 static void stage_free(struct stage *stage)
 {
+	place_fini(stage);
 	close(stage->memory_fd);
 	munmap(stage->memory, CONFORM_MEMORY);
 	munmap(stage, sizeof(*stage));
@@ -428,6 +443,17 @@ static enum conform_class class_named(const char *name)
 	return strcmp(name, "fabric") == 0 ? CONFORM_FABRIC : 0;
 }
 
+static bool wanted(const struct property *property, enum conform_class class, const char *word)
+{
+	bool mixed = transport_is_mixed();
+
+	if (word && !strstr(property->name, word))
+		return false;
+	if (property->classes & CONFORM_MIXED)
+		return mixed;
+	return (property->classes & class) && (!mixed || property->size > 2);
+}
+
 int conform_main(int argc, char **argv, const struct property *property, size_t count)
 {
 	const char *transport = getenv("FARBUS_TRANSPORT");
@@ -440,8 +466,7 @@ int conform_main(int argc, char **argv, const struct property *property, size_t 
 		return 2;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (!(property[i].classes & class) ||
-		    (argc == 3 && !strstr(property[i].name, argv[2])))
+		if (!wanted(&property[i], class, argc == 3 ? argv[2] : NULL))
 			continue;
 		fflush(stdout);
 		play(&property[i], class);

@@ -11,7 +11,11 @@
  *
  * The transport comes from FARBUS_TRANSPORT, the class from the command line:
  *     conform_access mapped|served|fabric [WORD]     only properties whose name contains WORD
- * Over a network the ranks need FARBUS_JOIN=host:port, too.
+ * With shm alone the ranks find each other by the job's name. Over a network the stage chooses a
+ * free port of loopback for each job, where they meet (FARBUS_JOIN). A list such as "shm,ofi" is a
+ * mixed job: ranks of the same parity are on one host (FARBUS_NODE), the others are reached over
+ * the network, with the class of the command line; only properties of three or more ranks are
+ * played, since two would be alone on their hosts.
  */
 #ifndef TESTS_CONFORMANCE_CONFORM_H
 #define TESTS_CONFORMANCE_CONFORM_H
@@ -28,13 +32,18 @@
 #define CONFORM_WORD_MAX 64
 #define CONFORM_WAIT_MS 30000	 /* bound of every wait here; nothing should come near it */
 #define CONFORM_MEMORY (1 << 20) /* bytes of stage->memory */
+#define CONFORM_JOB_MAX 4	 /* jobs of a property: its own, and others */
 
 /* Fabric: a network's device carries out what it can, the home the rest; nothing is mapped. */
 enum conform_class { CONFORM_MAPPED = 1, CONFORM_SERVED = 2, CONFORM_FABRIC = 4, CONFORM_ALL = 7 };
+#define CONFORM_MIXED 8u /* among a property's classes: in mixed jobs, and only there */
 
 struct stage {
 	char job[64];
-	enum conform_class class;
+	enum conform_class class; /* through the only transport, or through the network */
+	bool network, mixed;
+	uint16_t port[CONFORM_JOB_MAX]; /* 0: no network */
+	int port_fd[CONFORM_JOB_MAX];	/* keep them for us */
 	uint32_t size;
 	int arg; /* of the property */
 	_Atomic uint32_t failed;
@@ -97,6 +106,13 @@ void word_set(struct stage *stage, unsigned int word, uint64_t value);
 
 /* Opens an instance as that rank of the property's job. */
 int rank_open(struct stage *stage, uint32_t rank, uint32_t timeout_ms, struct farbus **ret_farbus);
+/* Of another job: those that are open at a time differ in number, 1 to CONFORM_JOB_MAX - 1. */
+int job_open(struct stage *stage, unsigned int number, const struct farbus_conf *conf,
+	     struct farbus **ret_farbus);
+/* How a rank reaches memory of the home that is granted with rank_grant(). */
+enum conform_class rank_class(const struct stage *stage, uint32_t rank, uint32_t home);
+/* Of a grant of the property's class. */
+uint32_t grant_flags(const struct stage *stage);
 struct farbus_region *rank_alloc(struct rank *rank, size_t len, uint32_t flags);
 /* A region over stage->memory. */
 struct farbus_region *rank_adopt_memory(struct rank *rank);
@@ -121,6 +137,29 @@ void poke64(void *p, uint64_t value);
 void pattern_fill(uint8_t *p, size_t len, uint8_t seed);
 /* Offset of the first byte that differs, or len. */
 size_t pattern_diff(const uint8_t *p, size_t len, uint8_t seed);
+
+/* ---- docs/transports.md (table.c) ---- */
+
+/* Which operations are one-sided, as the table there says. The table must have that row. */
+struct table_row {
+	bool put, get, atomic, signal;
+};
+void table_row(const char *transport, enum conform_class class, struct table_row *ret_row);
+/* Each row is one that this suite is played for, or that this build leaves out. */
+void table_check(void);
+
+/* ---- where ranks are and meet (place.c) ---- */
+
+/* FARBUS_TRANSPORT is a list of shm and a network. */
+bool transport_is_mixed(void);
+const char *class_name(enum conform_class class);
+/* In the parent, before it forks. */
+void place_init(struct stage *stage);
+void place_fini(struct stage *stage);
+/* In a rank, before it opens an instance: which host it is on, where that job's ranks meet. */
+void place_enter(const struct stage *stage, unsigned int job, uint32_t rank);
+/* Somebody listens on this port of loopback. */
+bool port_listening(uint16_t port);
 
 /* ---- in control ---- */
 

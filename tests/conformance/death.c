@@ -412,10 +412,12 @@ static void all_die_control(struct stage *stage)
 
 	step_wait(stage, RUNNING, stage->size);
 	snprintf(name, sizeof(name), "%016llx", (unsigned long long)word_get(stage, 0));
-	CHECK(unix_socket_named(name)); /* else the search below proves nothing */
+	/* Else the search below proves nothing. */
+	CHECK(unix_socket_named(name) == (!stage->network || stage->mixed));
+	CHECK(port_listening(stage->port[0]) == stage->network);
 	for (uint32_t i = 0; i < stage->size; i++)
 		control_kill(stage, i);
-	CHECK(!unix_socket_named(name));
+	CHECK(!unix_socket_named(name) && !port_listening(stage->port[0]));
 	CHECK(shm_files() == 0);
 }
 

@@ -129,7 +129,7 @@ static void other_jobs_token(struct rank *rank)
 	strcat(job, "-other");
 	conf.job = job;
 	if (rank->rank == 1) {
-		MUST(farbus_open(&conf, &other));
+		MUST(job_open(rank->stage, 1, &conf, &other));
 		MUST(farbus_region_alloc(other, 4096, 0, &region));
 		MUST(farbus_region_grant(region, 0, 4096, RW, NULL, &token));
 		/* Its home hint names rank 0, and there is one in this job. */
@@ -205,7 +205,7 @@ static void expiry(struct rank *rank)
 	if (rank->rank == 0) {
 		region = rank_alloc(rank, 4096, 0);
 		step_wait(rank->stage, GO, 1);
-		opts.flags = rank->stage->class == CONFORM_SERVED ? FARBUS_GRANT_SERVED : 0;
+		opts.flags = grant_flags(rank->stage);
 		opts.expiry_s = 3;
 		MUST(farbus_region_grant(region, 0, 4096, RW, &opts, &rank->stage->token[0]));
 		step_reach(rank->stage, READY);

@@ -19,13 +19,20 @@ enum { READY, GO, DONE, OUT, FREE, END };
 
 /* ---- joining ---- */
 
+/* How many of the ranks below end are on the host of this one. */
+static uint32_t local_below(const struct stage *stage, uint32_t rank, uint32_t end)
+{
+	return stage->mixed ? (end + 1 - rank % 2) / 2 : end;
+}
+
 static void self_is_right(struct rank *rank)
 {
 	struct farbus_self self;
 
 	MUST(farbus_self(rank->farbus, &self));
 	CHECK(self.rank == rank->rank && self.size == rank->stage->size);
-	CHECK(self.local_rank == rank->rank && self.local_size == rank->stage->size);
+	CHECK(self.local_rank == local_below(rank->stage, rank->rank, rank->rank));
+	CHECK(self.local_size == local_below(rank->stage, rank->rank, rank->stage->size));
 	word_set(rank->stage, rank->rank, self.instance);
 	word_set(rank->stage, 8 + rank->rank, self.job);
 	step_meet(rank, READY);
@@ -46,12 +53,13 @@ static void self_is_right(struct rank *rank)
 static void open_refused(struct rank *rank)
 {
 	struct farbus_conf conf = { .job = rank->stage->job, .rank = 0, .size = 2 };
+	const char *why = rank->stage->network ? NULL : "open already";
 	struct farbus *farbus = NULL;
 	char nobody[96];
 
 	step_meet(rank, READY);
-	REFUSED(rank_open(rank->stage, 0, 0, &farbus), -EEXIST, "open already");
-	REFUSED(rank_open(rank->stage, 1, 0, &farbus), -EEXIST, "open already");
+	REFUSED(rank_open(rank->stage, 0, 0, &farbus), -EEXIST, why);
+	REFUSED(rank_open(rank->stage, 1, 0, &farbus), -EEXIST, why);
 	conf.rank = 2;
 	REFUSED(farbus_open(&conf, &farbus), -EINVAL, "conf.rank 2");
 	conf.rank = 0;
@@ -65,7 +73,7 @@ static void open_refused(struct rank *rank)
 	/* A job whose rank 0 is not there. */
 	snprintf(nobody, sizeof(nobody), "%s-%u", rank->stage->job, rank->rank);
 	conf = (struct farbus_conf){ nobody, 1, 2, 200 };
-	REFUSED(farbus_open(&conf, &farbus), -ETIMEDOUT, "rank 0");
+	REFUSED(job_open(rank->stage, 1 + rank->rank, &conf, &farbus), -ETIMEDOUT, "rank 0");
 	/* Both of the job are as they were. */
 	CHECK(!farbus);
 	MUST(farbus_barrier(rank->farbus, FARBUS_TIMEOUT_DEFAULT));
@@ -93,7 +101,7 @@ static void settings_refused(struct rank *rank)
 	setenv("FARBUS_TIMEOUT", "soon", 1);
 	REFUSED(farbus_open(&conf, &farbus), -EINVAL, "FARBUS_TIMEOUT");
 	unsetenv("FARBUS_TIMEOUT");
-	MUST(farbus_open(&conf, &farbus));
+	MUST(job_open(rank->stage, 1, &conf, &farbus));
 	MUST(farbus_close(farbus));
 }
 
@@ -260,6 +268,7 @@ struct member {
 	struct farbus_region *own, *next;
 	struct farbus_token token;
 	struct stage *stage;
+	uint32_t rank;
 };
 
 static void *member_add(void *arg)
@@ -275,9 +284,7 @@ static void *member_add(void *arg)
 
 static void members_work(struct stage *stage, struct member *member)
 {
-	struct farbus_grant_opts opts = {
-		.flags = stage->class == CONFORM_SERVED ? FARBUS_GRANT_SERVED : 0,
-	};
+	struct farbus_grant_opts opts = { .flags = grant_flags(stage) };
 	struct farbus_region_info info;
 	void *va = NULL;
 
@@ -304,6 +311,21 @@ static void members_work(struct stage *stage, struct member *member)
 	}
 }
 
+/* Over a network rank 0 waits for the others: each opens in a thread of its own. */
+static void *member_open(void *arg)
+{
+	struct member *member = arg;
+	struct farbus_conf conf = {
+		.job = member->stage->job,
+		.rank = member->rank,
+		.size = INSTANCES,
+		.timeout_ms = CONFORM_WAIT_MS,
+	};
+
+	MUST(farbus_open(&conf, &member->farbus));
+	return NULL;
+}
+
 static void several_instances(struct rank *rank)
 {
 	struct member member[INSTANCES];
@@ -311,9 +333,14 @@ static void several_instances(struct rank *rank)
 
 	memset(member, 0, sizeof(member));
 	strcat(other.job, "-several");
-	other.size = INSTANCES;
+	place_enter(&other, 1, 0);
+	for (uint32_t i = 0; i < INSTANCES; i++) {
+		member[i].rank = i;
+		member[i].stage = &other;
+		CHECK(pthread_create(&member[i].thread, NULL, member_open, &member[i]) == 0);
+	}
 	for (uint32_t i = 0; i < INSTANCES; i++)
-		MUST(rank_open(&other, i, 0, &member[i].farbus));
+		pthread_join(member[i].thread, NULL);
 	members_work(&other, member);
 	for (uint32_t i = INSTANCES; i-- > 0;)
 		MUST(farbus_close(member[i].farbus));

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <farbus/inline.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define RWA (FARBUS_R | FARBUS_W | FARBUS_A)
@@ -62,6 +63,20 @@ static void memory_verify(const uint8_t *memory, uint64_t ops)
 		slot_fill(slot, i);
 		CHECK(memcmp(memory + slot_off(i), slot, sizeof(slot)) == 0);
 	}
+}
+
+/* What is shown here of the property's class is what docs/transports.md says of it. */
+static void expect_table(struct rank *rank, uint32_t target, bool put, bool get, bool rest)
+{
+	const char *transport = getenv("FARBUS_TRANSPORT");
+	struct table_row row;
+
+	if (rank->rank == target)
+		return;
+	if (!transport || strcmp(transport, "auto") == 0)
+		transport = "shm";
+	table_row(transport, rank_class(rank->stage, rank->rank, target), &row);
+	CHECK(row.put == put && row.get == get && row.atomic == rest && row.signal == rest);
 }
 
 /* ---- mapped, the whole process stopped ---- */
@@ -121,6 +136,7 @@ static void stopped_whole(struct rank *rank)
 {
 	uint32_t target = (uint32_t)rank->stage->arg;
 
+	expect_table(rank, target, true, true, true);
 	if (rank->rank == target) {
 		stopped_target(rank);
 		MUST(farbus_barrier(rank->farbus, FARBUS_TIMEOUT_DEFAULT));
@@ -211,6 +227,7 @@ static void put_waits_for_target(struct rank *rank)
 	struct farbus_region *region;
 	uint64_t slot[8];
 
+	expect_table(rank, (uint32_t)rank->stage->arg, false, false, false);
 	if (rank->rank == (uint32_t)rank->stage->arg) {
 		rank_grant(rank, rank_adopt_memory(rank), 0, CONFORM_MEMORY, RWA, 0);
 		step_reach(rank->stage, READY);
@@ -256,6 +273,7 @@ static void get_and_atomic_time_out(struct rank *rank)
 	struct farbus_region *region;
 	uint64_t value = 77, old = 77;
 
+	expect_table(rank, (uint32_t)rank->stage->arg, false, false, false);
 	if (rank->rank == (uint32_t)rank->stage->arg) {
 		rank_grant(rank, rank_adopt_memory(rank), 0, CONFORM_MEMORY, RWA, 0);
 		step_reach(rank->stage, READY);
@@ -312,6 +330,7 @@ static void put_get_of_stopped(struct rank *rank)
 	struct farbus_region *region;
 	uint64_t old = 77;
 
+	expect_table(rank, (uint32_t)rank->stage->arg, true, true, false);
 	if (rank->rank == (uint32_t)rank->stage->arg) {
 		rank_grant(rank, rank_adopt_memory(rank), 0, CONFORM_MEMORY, RWA, 0);
 		step_reach(rank->stage, READY);

@@ -248,8 +248,8 @@ int main(int argc, char **argv)
 
 	for (int i = 0; i < SEEDS; i++) {
 		snprintf(name[i], sizeof(name[i]), "chaos__seed_%d", i);
-		property[i] = (struct property){ name[i], CONFORM_ALL, RANKS, chaos, chaos_control,
-						 i,	  400 };
+		property[i] = (struct property){ name[i],	CONFORM_ALL, RANKS, chaos,
+						 chaos_control, i,	     400 };
 	}
 	return conform_main(argc, argv, property, SEEDS);
 }
