@@ -2,6 +2,7 @@
 # What every backend promises of links, and what only one of them has.
 farbus_test(transport_shm_test SOURCES transport_shm_test.c transport_common.c)
 farbus_test(transport_sim_test SOURCES transport_sim_test.c)
+farbus_test(transport_lossy_test SOURCES transport_lossy_test.c)
 
 function(transport_link_test backend where)
 	set(name transport_link_${backend}_test)

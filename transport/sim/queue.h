@@ -15,6 +15,9 @@ struct sim_item {
 	uint64_t time, serial; /* the key */
 	uint64_t version;      /* of a timer: is it the current one */
 	bool request;	       /* a connection that asks to be accepted */
+	int packet;	 /* of a lossy link, event.link: what lossy.c makes of it; 0: an event */
+	int end;	 /* packet: of which direction */
+	uint64_t number; /* packet: sequence number */
 	struct sim_event event;
 	struct sim_item *next; /* while held for a stopped node */
 	uint8_t data[];

@@ -15,7 +15,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
-#include "transport/sim/queue.h"
+#include "transport/sim/sim_private.h"
 #include "transport/transport.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -27,36 +27,8 @@
 #define DELAY_TAIL_ONE_IN 32
 #define DELAY_TAIL_TIMES 20
 
-enum end_state { END_NONE, END_UP, END_DONE };
-
-struct sim_link {
-	uint32_t node[2]; /* 0 connected, 1 accepted */
-	enum end_state end[2];
-	bool going[2];	  /* a SIM_DOWN for this end is under way */
-	uint64_t last[2]; /* time of the last event for this end */
-};
-
-struct sim_node {
-	bool dead, stopped;
-	uint64_t messages_left; /* 0: lives on */
-	uint64_t refuse;
-	uint64_t timer_version;
-	struct sim_item *held, **held_end; /* in order */
-};
-
-struct sim {
-	uint64_t random, now, serial, digest;
-	uint64_t delay_min, delay_max;
-	struct sim_queue queue;
-	struct sim_node *node; /* owned */
-	uint32_t node_count;
-	struct sim_link *link; /* owned */
-	uint32_t link_count, link_size;
-	struct sim_item *current; /* owned: what the last event's data points into */
-};
-
 /* splitmix64 */
-static uint64_t random_next(struct sim *sim)
+uint64_t sim_random(struct sim *sim)
 {
 	uint64_t z = (sim->random += 0x9e3779b97f4a7c15);
 
@@ -65,13 +37,13 @@ static uint64_t random_next(struct sim *sim)
 	return z ^ (z >> 31);
 }
 
-static uint64_t delay(struct sim *sim)
+uint64_t sim_delay(struct sim *sim)
 {
 	uint64_t span = sim->delay_max - sim->delay_min + 1;
-	uint64_t ns = sim->delay_min + random_next(sim) % span;
+	uint64_t ns = sim->delay_min + sim_random(sim) % span;
 
-	if (random_next(sim) % DELAY_TAIL_ONE_IN == 0)
-		ns *= 1 + random_next(sim) % DELAY_TAIL_TIMES;
+	if (sim_random(sim) % DELAY_TAIL_ONE_IN == 0)
+		ns *= 1 + sim_random(sim) % DELAY_TAIL_TIMES;
 	return ns;
 }
 
@@ -117,6 +89,8 @@ struct sim *sim_free(struct sim *sim)
 	for (uint32_t i = 0; i < sim->node_count; i++)
 		held_free(&sim->node[i]);
 	sim_queue_fini(&sim->queue);
+	for (uint32_t i = 0; i < sim->link_count; i++)
+		lossy_free(&sim->link[i]);
 	free(sim->current);
 	free(sim->link);
 	free(sim->node);
@@ -173,7 +147,7 @@ static int item_push(struct sim *sim, struct sim_item *item)
 static int link_event(struct sim *sim, uint32_t link, int end, struct sim_event event, bool request)
 {
 	struct sim_link *at = &sim->link[link];
-	uint64_t time = sim->now + delay(sim);
+	uint64_t time = sim->now + sim_delay(sim);
 	struct sim_item *item;
 	int err;
 
@@ -184,11 +158,49 @@ static int link_event(struct sim *sim, uint32_t link, int end, struct sim_event 
 	if (err < 0)
 		return err;
 	item->request = request;
+	if (at->lossy && (event.kind == SIM_DELIVER || event.kind == SIM_DOWN)) {
+		lossy_send(sim, link, end, item);
+		return 0;
+	}
 	item->time = time > at->last[end] ? time : at->last[end];
 	err = item_push(sim, item);
 	if (err == 0)
 		at->last[end] = time > at->last[end] ? time : at->last[end];
 	return err;
+}
+
+void sim_deliver(struct sim *sim, struct sim_item *item, int end)
+{
+	struct sim_link *at = &sim->link[item->event.link];
+	int err;
+
+	item->time = sim->now > at->last[end] ? sim->now : at->last[end];
+	item->serial = ++sim->serial;
+	at->last[end] = item->time;
+	err = sim_queue_push(&sim->queue, item);
+	FARBUS_ASSERT(err == 0);
+}
+
+void sim_link_end(struct sim *sim, uint32_t link, int end, int status)
+{
+	struct sim_link *at = &sim->link[link];
+	struct sim_event event = {
+		.kind = SIM_DOWN,
+		.link = link,
+		.node = at->node[end],
+		.peer = at->node[!end],
+		.status = status,
+		.fd = -1,
+	};
+	struct sim_item *item;
+	int err;
+
+	if (at->end[end] == END_DONE)
+		return;
+	err = item_new(sim, &event, &item);
+	FARBUS_ASSERT(err == 0);
+	at->going[end] = true;
+	sim_deliver(sim, item, end);
 }
 
 /* Each end gets it once. Without memory for it the run would be of no use. */
@@ -229,9 +241,16 @@ int sim_connect(struct sim *sim, uint32_t node, uint32_t to, uint32_t *ret_link)
 		sim->link_size = size;
 	}
 	sim->link[sim->link_count] = (struct sim_link){ .node = { node, to } };
+	if (sim->lossy) {
+		err = lossy_new(sim, &sim->link[sim->link_count]);
+		if (err < 0)
+			return err;
+	}
 	err = link_event(sim, sim->link_count, 1, event, true);
-	if (err < 0)
+	if (err < 0) {
+		lossy_free(&sim->link[sim->link_count]);
 		return err;
+	}
 	*ret_link = sim->link_count++;
 	return 0;
 }
@@ -339,6 +358,22 @@ void sim_kill_at(struct sim *sim, uint32_t node, uint64_t n)
 	sim->node[node].messages_left = n;
 }
 
+void sim_faults_set(struct sim *sim, const struct sim_faults *faults)
+{
+	sim->lossy = true;
+	sim->faults = *faults;
+}
+
+void sim_side_set(struct sim *sim, uint32_t node, uint32_t side)
+{
+	sim->node[node].side = side;
+}
+
+void sim_losses(const struct sim *sim, struct sim_losses *ret_losses)
+{
+	*ret_losses = sim->losses;
+}
+
 void sim_refuse(struct sim *sim, uint32_t node, uint64_t n)
 {
 	sim->node[node].refuse = n;
@@ -373,6 +408,11 @@ static bool request_run(struct sim *sim, struct sim_item *item)
 	struct sim_event answer = { .kind = SIM_UP, .fd = -1 };
 	int err;
 
+	if (link->lossy && lossy_apart(sim, link)) {
+		link->end[1] = END_DONE;
+		sim_link_end(sim, item->event.link, 0, -ETIMEDOUT);
+		return false;
+	}
 	if (node->dead || node->refuse) {
 		if (!node->dead)
 			node->refuse--;
@@ -448,6 +488,12 @@ int sim_step(struct sim *sim, struct sim_event *ret_event)
 	while ((item = sim_queue_pop(&sim->queue))) {
 		struct sim_node *node = &sim->node[item->event.node];
 
+		if (item->packet) {
+			sim->now = item->time > sim->now ? item->time : sim->now;
+			lossy_run(sim, item);
+			free(item);
+			continue;
+		}
 		if (item_stale(sim, item)) {
 			free(item);
 			continue;

@@ -9,8 +9,10 @@
  * once; what was sent before a close or a death still arrives, then comes SIM_DOWN. Everything
  * else is random: delays, and with them the order of events of different links.
  *
- * Faults: a node dies at its n-th message, is stopped and goes on, refuses connections. Nothing is
- * lost or doubled.
+ * Faults: a node dies at its n-th message, is stopped and goes on, refuses connections. With
+ * sim_faults_set() the packets under the links are lost, doubled and come in any order, and nodes
+ * can be cut off: links repeat what is lost (arq.h), as TCP does, and end when that is in vain for 20
+ * s. Only then can it be that what was sent did not arrive, or arrived and nobody knows.
  *
  * It does not look into messages. Descriptors are numbers that are passed on.
  *
@@ -84,6 +86,18 @@ void sim_stop(struct sim *sim, uint32_t node);
 void sim_continue(struct sim *sim, uint32_t node);
 /* Refuses the next n connections to it. */
 void sim_refuse(struct sim *sim, uint32_t node, uint64_t n);
+
+struct sim_faults {
+	uint32_t loss_ppm, double_ppm; /* of a million packets */
+};
+/* For links that are made from now on. */
+void sim_faults_set(struct sim *sim, const struct sim_faults *faults);
+/* Partition: packets go only between nodes of one side (0 at first). Needs sim_faults_set(). */
+void sim_side_set(struct sim *sim, uint32_t node, uint32_t side);
+struct sim_losses {
+	uint64_t packets, lost, doubled, repeated, given_up;
+};
+void sim_losses(const struct sim *sim, struct sim_losses *ret_losses);
 
 bool sim_alive(const struct sim *sim, uint32_t node);
 /* Of all events so far: two runs were the same if this is. */
