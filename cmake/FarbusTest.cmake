@@ -36,16 +36,23 @@ endif()
 #   shared one that users get. Exit code 77 counts as skipped.
 function(farbus_test name)
 	cmake_parse_arguments(ARG "SERIAL;PUBLIC" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
+	farbus_test_program(${name} ${ARGN})
+	farbus_test_add(${name} COMMAND ${name} LABELS ${ARG_LABELS} TIMEOUT ${ARG_TIMEOUT})
+	if(ARG_SERIAL)
+		set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE)
+	endif()
+endfunction()
+
+# farbus_test_program(name SOURCES a.c ... [LINKS lib ...] [PUBLIC]): only the program; something else
+# runs it.
+function(farbus_test_program name)
+	cmake_parse_arguments(ARG "SERIAL;PUBLIC" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
 	add_executable(${name} ${ARG_SOURCES})
 	if(ARG_PUBLIC)
 		target_link_libraries(${name} PRIVATE farbus_flags farbus PkgConfig::CMOCKA ${ARG_LINKS})
 	else()
 		target_link_libraries(${name} PRIVATE farbus_flags farbus_static PkgConfig::CMOCKA
 			${ARG_LINKS})
-	endif()
-	farbus_test_add(${name} COMMAND ${name} LABELS ${ARG_LABELS} TIMEOUT ${ARG_TIMEOUT})
-	if(ARG_SERIAL)
-		set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE)
 	endif()
 endfunction()
 

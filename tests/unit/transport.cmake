@@ -4,11 +4,14 @@ farbus_test(transport_shm_test SOURCES transport_shm_test.c transport_common.c)
 farbus_test(transport_sim_test SOURCES transport_sim_test.c)
 farbus_test(transport_lossy_test SOURCES transport_lossy_test.c)
 
-function(transport_link_test backend where)
-	set(name transport_link_${backend}_test)
-	farbus_test(${name} SOURCES transport_link_test.c transport_end.c transport_common.c)
+function(transport_link_program name backend where)
+	farbus_test_program(${name} SOURCES transport_link_test.c transport_end.c transport_common.c)
 	target_compile_definitions(${name} PRIVATE TEST_OPS=transport_${backend}
 		TEST_WHERE=${where})
+endfunction()
+function(transport_link_test backend where)
+	transport_link_program(transport_link_${backend}_test ${backend} ${where})
+	farbus_test_add(transport_link_${backend}_test COMMAND transport_link_${backend}_test)
 endfunction()
 transport_link_test(shm "((const char *)0)")
 if(OFI_FOUND)
@@ -16,4 +19,10 @@ if(OFI_FOUND)
 	farbus_test(transport_ofi_test SOURCES transport_ofi_test.c transport_end.c transport_common.c
 		TIMEOUT 120)
 	target_include_directories(transport_ofi_test SYSTEM PRIVATE ${OFI_INCLUDE_DIRS})
+endif()
+# There is no RDMA device here: these are run in a guest, by tests/verbs.
+if(VERBS_FOUND)
+	transport_link_program(transport_link_verbs_test verbs "\"\"")
+	farbus_test_program(transport_verbs_test SOURCES transport_verbs_test.c transport_end.c
+		transport_common.c)
 endif()
