@@ -152,14 +152,16 @@ int served_put(struct farbus_region *region, uint64_t off, const void *src, size
 		lock_release(&region->farbus->lock);
 		return err;
 	}
-	piece = core_import_piece_max(region->farbus->core, region->import);
 	thread = served_thread_locked(region);
 	if (!thread)
 		err = error_set(-ENOMEM, "no memory for a served put");
 	while (err == 0 && len) {
-		size_t n = len < piece ? len : piece;
+		size_t n;
 
 		served_room_wait_locked(region);
+		/* The wait gave the lock away: there may be another link now, or none. */
+		piece = core_import_piece_max(region->farbus->core, region->import);
+		n = len < piece ? len : piece;
 		err = put_piece_locked(region, thread, off, from, n);
 		off += n;
 		from += n;
