@@ -215,13 +215,6 @@ void fabric_open_locked(struct farbus_region *region, const void *key, size_t ke
 	remote_set(region, key, key_len);
 }
 
-void fabric_close_locked(struct farbus_region *region)
-{
-	lock_held(&region->farbus->lock);
-	fabric_fail_locked(region, -EHOSTDOWN);
-	remote_clear(region);
-}
-
 static struct fabric_op *op_new(struct farbus_region *region, struct served_thread *thread,
 				uint64_t off, size_t len, size_t copy)
 {
@@ -236,6 +229,34 @@ static struct fabric_op *op_new(struct farbus_region *region, struct served_thre
 	thread->pending++;
 	atomic_fetch_add_explicit(&region->served_pending, 1, memory_order_release);
 	return op;
+}
+
+void fabric_prepare_locked(struct farbus_region *region)
+{
+	struct served_thread here = { 0 };
+	struct fabric_op *op;
+
+	lock_held(&region->farbus->lock);
+	if (!region->remote)
+		return;
+	op = op_new(region, &here, 0, 0, 0);
+	if (!op)
+		return;
+	op->get = true;
+	op_post(op);
+	if (served_thread_wait_locked(region, &here) == 0)
+		return;
+	log_warning("region %llx is served instead of reached through %s: %s",
+		    (unsigned long long)region->id, region->remote_backend->ops->name,
+		    error_text());
+	remote_clear(region);
+}
+
+void fabric_close_locked(struct farbus_region *region)
+{
+	lock_held(&region->farbus->lock);
+	fabric_fail_locked(region, -EHOSTDOWN);
+	remote_clear(region);
 }
 
 static int put_short_locked(struct farbus_region *region, struct served_thread *thread,

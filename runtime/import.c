@@ -141,6 +141,8 @@ int farbus_region_import(struct farbus *farbus, const struct farbus_token *token
 	err = core_import(farbus->core, token, region, instance_deadline(farbus, timeout_ms),
 			  clock_now_ns(), &id);
 	err = request_run_locked(farbus, &request, err, id, "import");
+	if (err == 0)
+		fabric_prepare_locked(region);
 	lock_release(&farbus->lock);
 	if (err < 0) {
 		region_free(region);

@@ -306,6 +306,8 @@ int served_thread_wait_locked(struct farbus_region *region, struct served_thread
 /* ---- fabric.c: one-sided access by a network device ---- */
 /* Puts the region on the key that its home gave; without one, or on failure, access is served. */
 void fabric_open_locked(struct farbus_region *region, const void *key, size_t key_len);
+/* Until the way to the home's memory is made: nothing later needs the home's CPU for it. */
+void fabric_prepare_locked(struct farbus_region *region);
 void fabric_close_locked(struct farbus_region *region);
 int fabric_put_locked(struct farbus_region *region, uint64_t off, const void *src, size_t len);
 int fabric_get_locked(struct farbus_region *region, uint64_t off, void *dst, size_t len);

@@ -118,7 +118,8 @@ struct transport_ops {
 	 */
 	bool (*park)(struct transport *transport);
 	/*
-	 * What was sent stays readable for the peer. A peer that dies, or whose host does not answer
+	 * What was sent stays readable for the peer. One-sided operations that are under way complete
+	 * with -EHOSTDOWN, before LINK_DOWN is told, or after this call; remotes stay to be closed. A peer that dies, or whose host does not answer
 	 * any more, must bring LINK_DOWN in bounded time; one that is only stopped must not.
 	 */
 	void (*link_close)(struct transport_link *link);
@@ -145,7 +146,7 @@ struct transport_ops {
 	/* Importer. Errors: -EINVAL not a key of this backend, -ENOMEM. */
 	int (*remote_open)(struct transport_link *link, const struct transport_key *key, size_t len,
 			   struct transport_remote **ret_remote);
-	/* What is under way on it completes (with a status) first, or never. */
+	/* What is under way on it completes as it would have. */
 	void (*remote_close)(struct transport_remote *remote);
 	/* TRANSPORT_ operations that complete without the target's CPU on this path. */
 	uint32_t (*remote_onesided)(const struct transport_remote *remote);
@@ -153,6 +154,8 @@ struct transport_ops {
 	 * Start one operation; COMPLETE with this cookie follows, unless an error is returned.
 	 * src and dst stay in use until then. A put is complete when the target's CPU can see it.
 	 * Operations on one link are carried out in order, but for what a get or atomic reads.
+	 * One of no bytes completes when the way to the memory is made: what follows does not need
+	 * the target's CPU for that any more.
 	 * Status of COMPLETE: -ESTALE the key is not valid any more, -EHOSTDOWN, -ETIMEDOUT the
 	 * outcome is not known. Errors: -EAGAIN no room now (a COMPLETE makes room), -ERANGE,
 	 * -EHOSTDOWN.

@@ -287,6 +287,8 @@ static void run(struct data *data)
 				return;
 			}
 		data->next = TAILQ_NEXT(operation, queue);
+		if (operation->len == 0)
+			finish(data, operation, 0);
 	}
 	flush_post(data);
 }
@@ -537,8 +539,6 @@ static int start(struct transport_remote *remote, const struct operation *is)
 		data->next = operation;
 	if (remote->stale)
 		finish(data, operation, -ESTALE);
-	else if (operation->len == 0)
-		finish(data, operation, 0);
 	else
 		run(data);
 	return 0;

@@ -266,8 +266,6 @@ void verbs_free(struct transport *transport)
 		verbs_memory_hide(LIST_FIRST(&transport->exposures));
 	free(transport->link);
 	free(transport->pair);
-	if (transport->listener)
-		library->destroy_id(transport->listener);
 	if (transport->cq_events)
 		library->ack_cq_events(transport->cq, transport->cq_events);
 	if (transport->cq)
@@ -278,6 +276,8 @@ void verbs_free(struct transport *transport)
 		library->dealloc_pd(transport->pd);
 	if (transport->data_pd)
 		library->dealloc_pd(transport->data_pd);
+	if (transport->listener) /* its device may be closed with it */
+		library->destroy_id(transport->listener);
 	if (transport->events)
 		library->destroy_events(transport->events);
 	fd_close(transport->epoll);
