@@ -2,13 +2,17 @@
 # The conformance suite: each program once per transport and access class, and once per network in a
 # job that is mixed with shm. A new network is one more word in conform_networks, with its class.
 set(conform_networks ofi=served)
+# Played in a guest by tests/verbs, because it takes a device.
+set(conform_guest verbs=fabric verbs=served)
 set(conform_page ${PROJECT_SOURCE_DIR}/docs/transports.md)
 
 set(conform_plays shm=mapped shm=served)
 set(conform_rows "\"shm, mapped\", \"shm, served\"")
-foreach(network IN LISTS conform_networks)
+foreach(network IN LISTS conform_networks conform_guest)
 	string(REPLACE "=" ", " row ${network})
 	string(APPEND conform_rows ", \"${row}\"")
+endforeach()
+foreach(network IN LISTS conform_networks)
 	string(REGEX REPLACE "=.*" "" name ${network})
 	string(TOUPPER ${name} upper)
 	if(${upper}_FOUND)
