@@ -329,6 +329,7 @@ void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_hos
 	conn->state = CONN_CHALLENGE;
 	conn->initiator = true;
 	conn->rank = rank;
+	conn->greeted = ++core->greet_serial;
 	nonce_make(core, conn->nonce);
 	hello = hello_make(core, conn);
 	conn_send(core, conn, &hello, sizeof(hello), NULL, 0, 0);
@@ -373,6 +374,21 @@ static const char *instance_fault(const struct core *core, uint32_t rank, uint32
 	return NULL;
 }
 
+/*
+ * The same at the end of a greeting. What a dead instance has said still arrives, and may do so after
+ * the one that was started in its place has been let in.
+ */
+static const char *proof_fault(const struct core *core, const struct conn *conn, uint32_t instance,
+			       int *ret_status)
+{
+	const struct peer *peer = &core->peers[conn->rank];
+
+	*ret_status = -EHOSTDOWN;
+	if (peer->instance != instance && conn->greeted < peer->greeted)
+		return "a newer instance of this rank has come";
+	return instance_fault(core, conn->rank, instance, ret_status);
+}
+
 /* NULL: welcome. */
 static const char *hello_fault(const struct core *core, const struct message_hello *hello,
 			       int *ret_status)
@@ -413,6 +429,7 @@ static void hello_handle(struct core *core, struct conn *conn, const struct mess
 	proof_make(core, 'A', hello, &challenge, challenge.proof);
 	proof_make(core, 'C', hello, &challenge, conn->proof);
 	conn->rank = hello->rank;
+	conn->greeted = ++core->greet_serial;
 	conn->instance = hello->instance;
 	conn->incarnation = hello->incarnation;
 	conn->state = CONN_PROOF;
@@ -446,7 +463,7 @@ static void challenge_handle(struct core *core, struct conn *conn,
 		refuse(core, conn, -EPROTO, "another rank listens there");
 		return;
 	}
-	fault = instance_fault(core, conn->rank, challenge->instance, &status);
+	fault = proof_fault(core, conn, challenge->instance, &status);
 	if (fault) {
 		refuse(core, conn, status, fault);
 		return;
@@ -470,7 +487,7 @@ static void proof_handle(struct core *core, struct conn *conn, const struct mess
 	}
 	mac_wipe(conn->proof, sizeof(conn->proof));
 	/* Somebody may have said so since its greeting. */
-	fault = instance_fault(core, conn->rank, conn->instance, &status);
+	fault = proof_fault(core, conn, conn->instance, &status);
 	if (fault)
 		refuse(core, conn, status, fault);
 	else

@@ -79,6 +79,7 @@ struct conn {
 	bool failed;   /* a message was lost for want of memory: core_settle() closes it */
 	uint32_t rank; /* before UP: whom we meant to reach, or CORE_RANK_NONE */
 	uint32_t instance, incarnation; /* of the other end, once it has said so */
+	uint64_t greeted;		/* serial of its greeting's beginning */
 	struct timer timer;
 	uint8_t proof[MAC_PROOF_SIZE]; /* what the other end has to send */
 	uint8_t nonce[MESSAGE_NONCE_SIZE];
@@ -97,6 +98,7 @@ struct peer {
 	unsigned tries;
 	struct timer retry;
 	uint32_t instance, incarnation; /* last known, 0: never met */
+	uint64_t greeted;		/* of the connection that brought that instance */
 	bool dead;			/* that instance is */
 	bool silent;			/* PEER_SILENT was told; it has said nothing since */
 	uint32_t gone[PEER_GONE_MAX];	/* the last of its instances that were given up */
@@ -261,7 +263,7 @@ struct inbox_message { /* sent by this instance to itself */
 
 struct core {
 	struct core_conf conf;
-	uint64_t now, wall_s, timer_serial, nonce_last;
+	uint64_t now, wall_s, timer_serial, nonce_last, greet_serial;
 	struct timers timers;
 	struct outs outs, reserve;
 	unsigned reserve_count;

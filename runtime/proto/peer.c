@@ -68,6 +68,8 @@ void peer_conn_up(struct core *core, struct conn *conn)
 	/* Only one process at a time can be a rank: an older one has ended. */
 	if (peer->instance && peer->instance != conn->instance)
 		peer_lost(core, peer, peer->instance, -EHOSTDOWN);
+	if (peer->instance != conn->instance || peer->dead)
+		peer->greeted = conn->greeted;
 	peer->instance = conn->instance;
 	peer->incarnation = conn->incarnation;
 	peer->dead = false;

@@ -205,6 +205,33 @@ static void restart__of_a_home__old_tokens_estale_and_new_ones_good(void **state
 	}
 }
 
+/* Its last message comes when the one that was started in its place is in. */
+static void restart__old_greeting_ends_after_the_new_one__the_new_one_stays(void **state)
+{
+	unsigned late = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 300; seed++) {
+		struct net *net = net_with_root(seed, 2);
+		uint32_t old = start(net, &(struct net_node_conf){ .rank = 1 }), new;
+		struct ask *join;
+
+		net_join(net, old, MS);
+		net_run_for(net, 60 * NS_PER_US + net_random(net, 120 * NS_PER_US));
+		net_kill(net, old);
+		sim_delay_set(net_sim(net), 100, 2000);
+		new = start(net, &(struct net_node_conf){ .rank = 1 });
+		join = net_join(net, new, MS);
+		EXPECT_INT(net_wait(net, join), 0);
+		net_run(net);
+		late += net_events(net, 0, FARBUS_EVENT_PEER_LOST, 1) > 0;
+		EXPECT_INT(net_events(net, new, FARBUS_EVENT_PEER_LOST, 0), 0);
+		EXPECT_INT(net_wait(net, net_lookup(net, new, "x", 0)), -ETIMEDOUT);
+		net_free(net, true);
+	}
+	EXPECT(late > 0);
+}
+
 static void down_send(struct net *net, uint32_t to, uint32_t rank, uint32_t instance)
 {
 	struct message_dead dead = {
@@ -397,6 +424,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(join__rank_of_whom_it_joins__eexist),
 		cmocka_unit_test(join__instance_id_of_somebody_else__eexist_and_that_one_unhurt),
 		cmocka_unit_test(restart__of_a_home__old_tokens_estale_and_new_ones_good),
+		cmocka_unit_test(restart__old_greeting_ends_after_the_new_one__the_new_one_stays),
 		cmocka_unit_test(dead__instance_that_is_not__no_connection_either_way),
 		cmocka_unit_test(link__that_says_nothing__closed_in_time),
 		cmocka_unit_test(link__anything_but_a_greeting_first__closed),
