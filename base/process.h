@@ -87,6 +87,8 @@ int process_guard_drain(uint64_t tag, uint64_t timeout_ns);
 typedef bool (*process_fault_fn)(void *arg, void *va);
 int process_fault_register(void *start, size_t len, process_fault_fn fault, void *arg);
 void process_fault_unregister(void *start);
+/* The range moves its ends; what it covers before and after is covered all the time. */
+void process_fault_resize(void *start, void *new_start, size_t new_len);
 
 /*
  * Claims a VA range for a window of this instance (any pointer that names it). Errors: -EEXIST

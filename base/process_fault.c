@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #define CHUNK_ENTRIES 1024
 #define CHUNK_MAX 512 /* half a million ranges */
+#define LOOKS 10000   /* at an entry that is being changed */
 
 struct fault_entry {
 	_Atomic uint32_t seq;
@@ -51,9 +53,11 @@ static struct fault_entry *entry_at(uint32_t i)
 	return entries ? &entries[i % CHUNK_ENTRIES] : NULL;
 }
 
-/* One consistent look at an entry; false: free, changing, or elsewhere. */
-static bool entry_match(struct fault_entry *entry, uintptr_t va, process_fault_fn *ret_fn,
-			void **ret_arg)
+enum look { LOOK_ELSEWHERE, LOOK_HIT, LOOK_CHANGING };
+
+/* One look at an entry. */
+static enum look entry_look(struct fault_entry *entry, uintptr_t va, process_fault_fn *ret_fn,
+			    void **ret_arg)
 {
 	uint32_t seq = atomic_load_explicit(&entry->seq, memory_order_acquire);
 	uintptr_t start = atomic_load_explicit(&entry->start, memory_order_relaxed);
@@ -64,8 +68,25 @@ static bool entry_match(struct fault_entry *entry, uintptr_t va, process_fault_f
 	/* Pairs with entry_set(): an even, unchanged seq means that all four belong together. */
 	atomic_thread_fence(memory_order_acquire);
 	if ((seq & 1) || atomic_load_explicit(&entry->seq, memory_order_relaxed) != seq)
-		return false;
-	return start && va >= start && va - start < len;
+		return LOOK_CHANGING;
+	return start && va >= start && va - start < len ? LOOK_HIT : LOOK_ELSEWHERE;
+}
+
+/*
+ * Waits while it is being changed, since a range that is resized covers va before and after. Not for
+ * ever: a signal handler of the thread that changes it may be what touched va.
+ */
+static bool entry_match(struct fault_entry *entry, uintptr_t va, process_fault_fn *ret_fn,
+			void **ret_arg)
+{
+	enum look look = LOOK_CHANGING;
+
+	for (int i = 0; i < LOOKS && look == LOOK_CHANGING; i++) {
+		look = entry_look(entry, va, ret_fn, ret_arg);
+		if (look == LOOK_CHANGING)
+			sched_yield();
+	}
+	return look == LOOK_HIT;
 }
 
 static void entry_set(struct fault_entry *entry, uintptr_t start, size_t len, process_fault_fn fn,
@@ -203,22 +224,40 @@ int process_fault_register(void *start, size_t len, process_fault_fn fault, void
 	return err;
 }
 
-void process_fault_unregister(void *start)
+static struct fault_entry *entry_find_locked(void *start) REQUIRES(&fault_lock)
 {
-	uint32_t top;
-
-	lock_acquire(&fault_lock);
-	top = atomic_load_explicit(&entry_top, memory_order_relaxed);
 	/* Newest first: what is short-lived is at the end. */
-	for (uint32_t i = top; i-- > 0;) {
+	for (uint32_t i = atomic_load_explicit(&entry_top, memory_order_relaxed); i-- > 0;) {
 		struct fault_entry *entry = entry_at(i);
 
 		if (entry &&
-		    atomic_load_explicit(&entry->start, memory_order_relaxed) == (uintptr_t)start) {
-			entry_set(entry, 0, 0, NULL, NULL);
-			break;
-		}
+		    atomic_load_explicit(&entry->start, memory_order_relaxed) == (uintptr_t)start)
+			return entry;
 	}
+	return NULL;
+}
+
+void process_fault_unregister(void *start)
+{
+	struct fault_entry *entry;
+
+	lock_acquire(&fault_lock);
+	entry = entry_find_locked(start);
+	if (entry)
+		entry_set(entry, 0, 0, NULL, NULL);
+	lock_release(&fault_lock);
+}
+
+void process_fault_resize(void *start, void *new_start, size_t new_len)
+{
+	struct fault_entry *entry;
+
+	lock_acquire(&fault_lock);
+	entry = entry_find_locked(start);
+	if (entry)
+		entry_set(entry, (uintptr_t)new_start, new_len,
+			  atomic_load_explicit(&entry->fn, memory_order_relaxed),
+			  atomic_load_explicit(&entry->arg, memory_order_relaxed));
 	lock_release(&fault_lock);
 }
 

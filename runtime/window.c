@@ -318,23 +318,47 @@ int farbus_map(struct farbus_region *region, uint64_t off, size_t len, int prot,
 	return err;
 }
 
-/* Takes [va, end) out of one window; what is left of it on both sides stays registered. */
-static void unmap_piece(struct farbus *farbus, const struct window_extent *extent, uint64_t va,
-			uint64_t end)
+/* Of a window [start, stop) only [start, from) and [to, stop) are left. */
+static void piece_unregister(uint64_t start, uint64_t from, uint64_t to, uint64_t stop)
+{
+	void *window = (void *)(uintptr_t)start;
+
+	if (from > start)
+		process_fault_resize(window, window, from - start);
+	else if (to < stop)
+		process_fault_resize(window, (void *)(uintptr_t)to, stop - to);
+	else
+		process_fault_unregister(window);
+}
+
+/*
+ * Takes [va, end) out of one window; what is left of it on both sides stays registered, without a
+ * moment in between. Errors: -ENOMEM, the window is as it was.
+ */
+static int unmap_piece(struct farbus *farbus, const struct window_extent *extent, uint64_t va,
+		       uint64_t end)
 {
 	struct farbus_region *region = region_by_import(farbus, extent->import);
 	uint64_t start = extent->va.v, stop = extent->va.v + extent->len;
 	uint64_t from = va > start ? va : start, to = end < stop ? end : stop;
-	void *piece = (void *)(uintptr_t)from;
+	void *piece = (void *)(uintptr_t)from, *rest = (void *)(uintptr_t)to;
+	bool hole = from > start && to < stop;
+	int err = 0;
 
-	window_remove(farbus->windows, (farbus_va_t){ from }, to - from);
-	process_fault_unregister(extent_pointer(extent));
-	if (from > start)
-		process_fault_register(extent_pointer(extent), from - start, region_fault, region);
-	if (to < stop)
-		process_fault_register((void *)(uintptr_t)to, stop - to, region_fault, region);
+	if (hole)
+		err = process_fault_register(rest, stop - to, region_fault, region);
+	if (err < 0)
+		return err;
+	err = window_remove(farbus->windows, (farbus_va_t){ from }, to - from);
+	if (err < 0) {
+		if (hole)
+			process_fault_unregister(rest);
+		return err;
+	}
+	piece_unregister(start, from, to, stop);
 	process_va_unclaim(farbus, piece, to - from);
 	munmap(piece, to - from);
+	return 0;
 }
 
 static int unmap_check(struct farbus *farbus, uint64_t va, uint64_t end)
@@ -370,11 +394,10 @@ int farbus_unmap(struct farbus *farbus, void *va, size_t len)
 	       window_next(farbus->windows, (farbus_va_t){ at }, &extent) == 0) {
 		if (extent.va.v >= end)
 			break;
-		unmap_piece(farbus, &extent, at, end);
+		err = unmap_piece(farbus, &extent, at, end);
 		at = extent.va.v + extent.len;
 	}
-	if (err == 0)
-		windows_reclaim(farbus);
+	windows_reclaim(farbus);
 	lock_release(&farbus->lock);
 	return err;
 }

@@ -334,7 +334,10 @@ FARBUS_API int farbus_region_advise(struct farbus_region *region, uint64_t off, 
 FARBUS_API int farbus_map(struct farbus_region *region, uint64_t off, size_t len, int prot,
 			  uint32_t flags, void **ret_va);
 
-/* A whole window or part of one, in pages. Errors: -ENOENT no window there. */
+/*
+ * A whole window or part of one, in pages. Errors: -ENOENT no window there, -ENOMEM for taking out
+ * a part: it stays.
+ */
 FARBUS_API int farbus_unmap(struct farbus *farbus, void *va, size_t len);
 
 /* The bus address behind a VA of a window or an own region. Errors: -ENOENT. */

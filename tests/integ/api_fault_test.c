@@ -179,6 +179,28 @@ static void undo_map(struct subject *subject)
 	CHECK(farbus_unmap(subject->farbus, subject->va, 8192) == 0);
 }
 
+/* A hole makes two windows of one. When it cannot be made, the window is whole as before. */
+static int run_hole(struct subject *subject)
+{
+	uint8_t *va = NULL;
+	void *map = NULL;
+	int err = farbus_map(subject->region, 0, 16384, PROT_READ, 0, &map);
+
+	if (err < 0)
+		return err;
+	va = map;
+	err = farbus_unmap(subject->farbus, va + 4096, 4096);
+	if (err < 0) {
+		CHECK(va[4096] == 0);
+		CHECK(farbus_unmap(subject->farbus, va, 16384) == 0);
+		return err;
+	}
+	CHECK(farbus_unmap(subject->farbus, va + 4096, 4096) == -ENOENT);
+	CHECK(farbus_unmap(subject->farbus, va, 4096) == 0);
+	CHECK(farbus_unmap(subject->farbus, va + 8192, 8192) == 0);
+	return 0;
+}
+
 static int run_publish(struct subject *subject)
 {
 	static unsigned int n;
@@ -218,6 +240,7 @@ static const struct call call[] = {
 	{ "import", run_import, undo_region },
 	{ "grant", run_grant, undo_grant },
 	{ "map", run_map, undo_map },
+	{ "unmap a part", run_hole, undo_nothing },
 	{ "publish", run_publish, undo_nothing },
 	{ "lookup", run_lookup, undo_nothing },
 	{ "barrier, allreduce", run_barrier, undo_nothing },
@@ -227,7 +250,7 @@ static void subject_make(struct subject *subject)
 {
 	memset(subject, 0, sizeof(*subject));
 	CHECK(open_alone(&subject->farbus) == 0);
-	CHECK(farbus_region_alloc(subject->farbus, 8192, 0, &subject->region) == 0);
+	CHECK(farbus_region_alloc(subject->farbus, 16384, 0, &subject->region) == 0);
 	CHECK(farbus_region_grant(subject->region, 0, 8192, FARBUS_R | FARBUS_W, NULL,
 				  &subject->token) == 0);
 	CHECK(farbus_publish(subject->farbus, "there", &subject->token) == 0);

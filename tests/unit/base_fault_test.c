@@ -562,6 +562,75 @@ static void claims__random_steps__as_one_owner_per_page(void **state)
 	unclaim(&owner_a, 0, ORACLE_PAGES);
 }
 
+/* --- resizing --- */
+
+static void resized(void *arg)
+{
+	struct hole hole;
+
+	(void)arg;
+	preset_restore();
+	hole_open(&hole, 4);
+	CHECK(process_fault_register((void *)hole.va, 2 * PAGE, hole_fill, &hole) == 0);
+	process_fault_resize((void *)hole.va, (void *)(hole.va + PAGE), 3 * PAGE);
+	hole.va[PAGE] = hole.va[3 * PAGE] = 1;
+	CHECK(hole.asked == 2);
+	/* It has another start now; the old one names nothing. */
+	process_fault_unregister((void *)hole.va);
+	process_fault_resize((void *)hole.va, (void *)hole.va, PAGE);
+	hole.va[2 * PAGE] = 1;
+	CHECK(hole.asked == 3);
+	hole.va[0] = 1;
+}
+
+static void fault_resize__both_ways__new_range_only(void **state)
+{
+	(void)state;
+	dies_of_sigbus(resized, NULL);
+	assert_string_equal(child.text, "");
+}
+
+#define RESIZES 2000
+
+static void *touch_middle(void *arg)
+{
+	struct hole *hole = arg;
+
+	while (hole->asked < RESIZES) {
+		CHECK(mmap((void *)(hole->va + PAGE), PAGE, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_FIXED, hole->fd, PAGE) != MAP_FAILED);
+		hole->va[PAGE] = 1;
+	}
+	return NULL;
+}
+
+/* Page 1 is in the range whichever end it loses. */
+static void resized_meanwhile(void *arg)
+{
+	struct hole hole;
+	void *all, *end;
+	pthread_t thread;
+
+	(void)arg;
+	preset_restore();
+	hole_open(&hole, 3);
+	all = (void *)hole.va;
+	end = (void *)(hole.va + PAGE);
+	CHECK(process_fault_register(all, 2 * PAGE, hole_fill, &hole) == 0);
+	CHECK(pthread_create(&thread, NULL, touch_middle, &hole) == 0);
+	while (hole.asked < RESIZES) {
+		process_fault_resize(all, end, 2 * PAGE);
+		process_fault_resize(end, all, 2 * PAGE);
+	}
+	pthread_join(thread, NULL);
+}
+
+static void fault_resize__meanwhile_a_page_of_both__always_filled(void **state)
+{
+	(void)state;
+	child_passes(resized_meanwhile, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -574,6 +643,8 @@ int main(void)
 		cmocka_unit_test(fault__sent_by_kill__as_without_us),
 		cmocka_unit_test(fault__ignored_before__an_access_still_ends_it),
 		cmocka_unit_test(fault__thousands_of_ranges__each_is_found),
+		cmocka_unit_test(fault_resize__both_ways__new_range_only),
+		cmocka_unit_test(fault_resize__meanwhile_a_page_of_both__always_filled),
 		cmocka_unit_test(fault_register__no_memory__enomem_and_works_later),
 		cmocka_unit_test(fault__while_other_ranges_come_and_go__only_its_own_is_asked),
 		cmocka_unit_test(claim__every_way_to_touch_or_overlap__eexist_for_overlaps),
