@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/counter.h"
 #include "base/error.h"
+#include "base/maps.h"
 #include "runtime/instance.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -372,21 +373,6 @@ static int adopt_fd_check(const struct farbus_memory *memory)
 	return 0;
 }
 
-static int adopt_va_check(const void *va, size_t len)
-{
-	uint64_t start = (uint64_t)(uintptr_t)va, skew = start % ADDR_PAGE_SIZE;
-	uint64_t pages = round_up(len + skew, ADDR_PAGE_SIZE) / ADDR_PAGE_SIZE;
-	unsigned char *present = alloc_array(pages, 1);
-	int err = 0;
-
-	if (!present)
-		return error_set(-ENOMEM, "no memory");
-	if (mincore((void *)(uintptr_t)(start - skew), pages * ADDR_PAGE_SIZE, present) < 0)
-		err = error_set(-EFAULT, "%p + %zu is not all mapped memory", va, len);
-	free(present);
-	return err;
-}
-
 /* Copies [va, va + len) to a memfd and maps that there. */
 static int adopt_replace(struct farbus_region *region, const struct farbus_memory *memory)
 {
@@ -434,7 +420,8 @@ static int adopt_memory(struct farbus_region *region, const struct farbus_memory
 	}
 	if (!memory->va)
 		return error_set(-EINVAL, "give a descriptor, or a va");
-	err = adopt_va_check(memory->va, memory->len);
+	/* A served access would end this process where it is not. */
+	err = maps_writable(memory->va, memory->len);
 	if (err < 0)
 		return err;
 	if (memory->fd < 0 && (memory->flags & FARBUS_ADOPT_REPLACE))

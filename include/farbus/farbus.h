@@ -212,7 +212,7 @@ struct farbus_memory {
  * Makes memory that exists already a region. Memory at va without REPLACE cannot be mapped by
  * others: their access is served by this instance, and region_info says so.
  * Errors: -EINVAL alignment, -EBADF not open for writing, -ERANGE fd is shorter than off + len,
- * -EFAULT va is not mapped.
+ * -EFAULT va is not mapped, -EACCES not for reading and writing. It has to stay so.
  */
 FARBUS_API int farbus_region_adopt(struct farbus *farbus, const struct farbus_memory *memory,
 				   struct farbus_region **ret_region);

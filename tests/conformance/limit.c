@@ -150,6 +150,31 @@ static void threads(struct rank *rank)
 
 /* ---- memory ---- */
 
+/* The last of three pages is not for reading and writing, then not there. */
+static void memory_protected(struct rank *rank, int prot)
+{
+	uint8_t *va =
+		mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct farbus_memory ask = { .fd = -1, .va = va + 64, .len = 2 * 4096 };
+	struct farbus_region *region = NULL;
+
+	CHECK(va != MAP_FAILED);
+	CHECK(mprotect(va + 8192, 4096, prot) == 0);
+	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EACCES, "PROT_WRITE");
+	ask.va = va + 4096;
+	ask.flags = FARBUS_ADOPT_REPLACE;
+	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EACCES, "PROT_WRITE");
+	ask = (struct farbus_memory){ .fd = -1, .va = va, .len = 2 * 4096 };
+	MUST(farbus_region_adopt(rank->farbus, &ask, &region));
+	MUST(farbus_region_release(region));
+	munmap(va + 8192, 4096);
+	ask.va = va + 64;
+	region = NULL;
+	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EFAULT, "mapped");
+	CHECK(!region);
+	munmap(va, 8192);
+}
+
 static void memory(struct rank *rank)
 {
 	struct farbus_region *region = NULL;
@@ -173,7 +198,9 @@ static void memory(struct rank *rank)
 	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EBADF, "O_RDWR");
 	close(ask.fd);
 	ask = (struct farbus_memory){ .fd = -1, .va = (void *)0x1000, .len = 4096 };
-	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EFAULT, "not all mapped");
+	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EFAULT, "mapped");
+	memory_protected(rank, PROT_NONE);
+	memory_protected(rank, PROT_READ);
 	ask = (struct farbus_memory){ .fd = -1, .len = 4096 };
 	REFUSED(farbus_region_adopt(rank->farbus, &ask, &region), -EINVAL, "va");
 	ask.len = 0;
