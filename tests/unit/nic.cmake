@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# nicdrv/: sums, the aggregator's rules and properties, the ring of processes.
+farbus_test(nic_csum_test SOURCES nic_csum_test.c nic_common.c)
+foreach(name IN ITEMS agg agg_limit)
+	farbus_test(nic_${name}_test SOURCES nic_${name}_test.c nic_scene.c nic_common.c)
+endforeach()
+farbus_test(nic_agg_property SOURCES nic_agg_property.c nic_oracle.c nic_common.c)
