@@ -114,7 +114,7 @@ int figures_new(const struct options *options, struct figure **ret_figure, size_
 		if (!wanted(options, &figure[i]))
 			continue;
 		figure[count] = figure[i];
-		if (figure[count].measure == figure_ring && ring_peer())
+		if (figure[count].measure == figure_ring)
 			figure[count].floor = ring_peer()->name;
 		count++;
 	}

@@ -227,7 +227,7 @@ static int rings_measure(const struct figure_bench *bench, struct bench_ring *wi
 
 	if (err)
 		return error_set(-err, "cannot start a thread: %s", strerror(err));
-	err = measure_pair(&plan, side[1].peer ? &floor : NULL, &subject, ret_result);
+	err = measure_pair(&plan, &floor, &subject, ret_result);
 	__atomic_store_n(&with->order, ORDER_STOP, __ATOMIC_RELEASE);
 	pthread_join(consumer, NULL);
 	return err;
@@ -242,8 +242,6 @@ int figure_ring(const struct figure_bench *bench, const struct figure *figure,
 	int err = 0;
 
 	for (int i = 0; i < 2 && err == 0; i++) {
-		if (!side[i].peer)
-			continue;
 		side[i].ring = side[i].peer->new ();
 		if (!side[i].ring)
 			err = error_set(-ENOMEM, "no memory for a ring");
@@ -251,7 +249,6 @@ int figure_ring(const struct figure_bench *bench, const struct figure *figure,
 	if (err == 0)
 		err = rings_measure(bench, &with, side, ret_result);
 	for (int i = 0; i < 2; i++)
-		if (side[i].peer)
-			side[i].peer->free(side[i].ring);
+		side[i].peer->free(side[i].ring);
 	return err;
 }

@@ -122,6 +122,5 @@ void report_list(const struct figure *figure, size_t count)
 {
 	printf("%-17s %-10s %s\n", "figure", "group", "floor");
 	for (size_t i = 0; i < count; i++)
-		printf("%-17s %-10s %s\n", figure[i].name, figure[i].group,
-		       figure[i].floor ? figure[i].floor : "none: built without librte_ring");
+		printf("%-17s %-10s %s\n", figure[i].name, figure[i].group, figure[i].floor);
 }

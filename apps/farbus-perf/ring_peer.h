@@ -32,7 +32,7 @@ struct ring_peer {
 	int (*consume)(void *ring, uint64_t count, unsigned batch);
 };
 
-/* The other library's. NULL: built without. */
+/* What ours is measured against: the other library's, or, built without one, bare lines. */
 const struct ring_peer *ring_peer(void);
 
 #define RING_PEER_SPINS 4096u
