@@ -17,6 +17,7 @@
 /* What the home says of its descriptor is checked against the descriptor itself. */
 static int import_fd_check(const struct farbus_region *region)
 {
+	size_t unit = memory_unit(region->fd);
 	struct stat st;
 	uint64_t size;
 
@@ -32,9 +33,9 @@ static int import_fd_check(const struct farbus_region *region)
 	if (region->page_size != ADDR_PAGE_SIZE && region->page_size != ADDR_BLOCK_SIZE)
 		return error_set(-EPROTO, "the home speaks of pages of %llu bytes",
 				 (unsigned long long)region->page_size);
-	if (region->control_off % ADDR_PAGE_SIZE)
-		return error_set(-EPROTO, "the home's control page is not page-aligned");
-	if (region->control_off && !addr_within(region->control_off, ADDR_PAGE_SIZE, size))
+	if (region->mem_off % unit || region->control_off % unit)
+		return error_set(-EPROTO, "the home's range or control page is not on a page");
+	if (region->control_off && !addr_within(region->control_off, unit, size))
 		return error_set(-EPROTO, "the home's control page is past its descriptor's end");
 	return 0;
 }

@@ -74,6 +74,7 @@ struct farbus_region {
 	uint64_t mem_off; /* of our offset 0 in fd */
 	uint8_t *map;	  /* whole pages around head.base */
 	size_t map_len;
+	size_t map_unit; /* mappings of fd begin and end on multiples of it */
 	uint64_t page_size, same_va;
 	uint64_t control_off;
 	struct signal_lane *lane; /* SIGNAL_LANE_MAX of them; NULL: none */
@@ -271,6 +272,8 @@ int region_refusal(struct farbus_region *region, uint64_t off, uint64_t len, uin
 		   const char *what);
 bool region_fault(void *arg, void *va);
 const char *region_transport(const struct farbus_region *region);
+/* More than a page for memory from the pool of huge pages. */
+size_t memory_unit(int fd);
 int region_map_memory(struct farbus_region *region);
 void region_unmap_memory(struct farbus_region *region);
 int import_finish_locked(struct farbus *farbus, struct farbus_region *region,

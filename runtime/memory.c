@@ -16,10 +16,12 @@
 #include "runtime/instance.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static uint64_t round_up(uint64_t n, uint64_t to)
@@ -44,6 +46,15 @@ static int map_at(int fd, uint64_t off, size_t len, int prot, uint64_t va, uint8
 	madvise(map, len, MADV_DONTFORK);
 	*ret_map = map;
 	return 0;
+}
+
+size_t memory_unit(int fd)
+{
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != HUGETLBFS_MAGIC)
+		return ADDR_PAGE_SIZE;
+	return (size_t)fs.f_bsize;
 }
 
 /* Whether an access to va would raise SIGBUS now. The kernel looks for us, without a signal. */
@@ -103,7 +114,7 @@ static bool lane_fault(void *arg, void *va)
 		return true;
 	if (atomic_load_explicit(&region->state, memory_order_acquire) != REGION_DEAD)
 		return false;
-	return mmap(region->lane, ADDR_PAGE_SIZE, PROT_READ | PROT_WRITE,
+	return mmap(region->lane, region->map_unit, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
@@ -114,7 +125,7 @@ static int control_map(struct farbus_region *region)
 
 	if (region->control_off == 0)
 		return 0;
-	err = map_at(region->fd, region->control_off, ADDR_PAGE_SIZE, PROT_READ | PROT_WRITE, 0,
+	err = map_at(region->fd, region->control_off, region->map_unit, PROT_READ | PROT_WRITE, 0,
 		     &map);
 	if (err < 0)
 		return err;
@@ -127,10 +138,12 @@ int region_map_memory(struct farbus_region *region)
 {
 	int prot = PROT_READ | (region->rights & FARBUS_W ? PROT_WRITE : 0);
 	uint64_t va = region->own ? region->same_va : 0;
-	uint64_t skew = region->mem_off % ADDR_PAGE_SIZE;
+	uint64_t skew;
 	int err;
 
-	region->map_len = round_up(region->len + skew, ADDR_PAGE_SIZE);
+	region->map_unit = memory_unit(region->fd);
+	skew = region->mem_off % region->map_unit;
+	region->map_len = round_up(region->len + skew, region->map_unit);
 	if (region->page_size > ADDR_PAGE_SIZE)
 		region->map_len = round_up(region->map_len, region->page_size);
 	err = map_at(region->fd, region->mem_off - skew, region->map_len, prot, va, &region->map);
@@ -147,7 +160,7 @@ void region_unmap_memory(struct farbus_region *region)
 {
 	if (region->lane) {
 		process_fault_unregister(region->lane);
-		munmap(region->lane, ADDR_PAGE_SIZE);
+		munmap(region->lane, region->map_unit);
 		region->lane = NULL;
 	}
 	if (region->map) {
@@ -193,6 +206,7 @@ static int own_export(struct farbus *farbus, struct farbus_region *region)
 		.mem_off = region->mem_off,
 		.same_va = region->same_va,
 		.page_size = region->page_size,
+		.map_unit = region->map_unit,
 		.control_off = region->control_off,
 	};
 	int err;
@@ -415,6 +429,7 @@ static int adopt_memory(struct farbus_region *region, const struct farbus_memory
 		region->fd = fcntl(memory->fd, F_DUPFD_CLOEXEC, 0);
 		if (region->fd < 0)
 			return error_set(-EMFILE, "no descriptor left: raise ulimit -n");
+		region->map_unit = memory_unit(region->fd);
 		if (!memory->va)
 			return region_map_memory(region);
 	}

@@ -70,6 +70,7 @@ int region_new(struct farbus *farbus, struct farbus_region **ret_region)
 	region->head.tag = process_tag_new();
 	region->farbus = farbus;
 	region->fd = -1;
+	region->map_unit = ADDR_PAGE_SIZE;
 	atomic_store_explicit(&region->state, REGION_READY, memory_order_relaxed);
 	SLIST_INIT(&region->served_threads);
 	STAILQ_INIT(&region->stale);

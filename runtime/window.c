@@ -148,7 +148,7 @@ static int not_mappable(const struct farbus_region *region)
 static int map_check(struct farbus_region *region, uint64_t off, size_t len, int prot,
 		     uint32_t flags)
 {
-	uint64_t end = (region->len + ADDR_PAGE_SIZE - 1) / ADDR_PAGE_SIZE * ADDR_PAGE_SIZE;
+	uint64_t unit = region->map_unit, end = (region->len + unit - 1) / unit * unit;
 	uint32_t rights = FARBUS_R | (prot & PROT_WRITE ? FARBUS_W : 0);
 
 	if (flags & ~(FARBUS_MAP_PAGED | FARBUS_MAP_SAME_VA | FARBUS_MAP_FENCE))
@@ -169,7 +169,12 @@ static int map_check(struct farbus_region *region, uint64_t off, size_t len, int
 				 (unsigned long long)off, len, (unsigned long long)region->len);
 	if (region->served)
 		return not_mappable(region);
-	if ((region->mem_off + off) % ADDR_PAGE_SIZE)
+	if (unit > ADDR_PAGE_SIZE && (off % unit || (len % unit && off + len < region->len)))
+		return error_set(-EINVAL,
+				 "window [%llu, +%zu): this memory is from the pool of huge pages, "
+				 "give whole ones of %zu",
+				 (unsigned long long)off, len, region->map_unit);
+	if ((region->mem_off + off) % unit)
 		return error_set(-ENOTSUP, "the grant does not start on a page: use put and get");
 	return region_refusal(region, off, off + len > region->len ? region->len - off : len,
 			      rights, "map");
@@ -301,7 +306,7 @@ int farbus_map(struct farbus_region *region, uint64_t off, size_t len, int prot,
 		*ret_va = region->head.base + off; /* its memory is there already */
 		return 0;
 	}
-	extent.len = (len + ADDR_PAGE_SIZE - 1) / ADDR_PAGE_SIZE * ADDR_PAGE_SIZE;
+	extent.len = (len + region->map_unit - 1) / region->map_unit * region->map_unit;
 	extent.import = region->import;
 	extent.rights = region->rights & (FARBUS_R | (prot & PROT_WRITE ? FARBUS_W | FARBUS_A : 0));
 	extent.flags = WINDOW_MADE | (flags & FARBUS_MAP_FENCE ? WINDOW_FENCE : 0) | (uint32_t)prot;
@@ -316,6 +321,15 @@ int farbus_map(struct farbus_region *region, uint64_t off, size_t len, int prot,
 	if (err == 0)
 		counter_add(COUNTER_map_made, 1);
 	return err;
+}
+
+/* Up to where: who gives back all of a region that ends inside a huge page means that page. */
+static uint64_t piece_end(struct farbus *farbus, const struct window_extent *extent, uint64_t end)
+{
+	const struct farbus_region *region = region_by_import(farbus, extent->import);
+	uint64_t stop = extent->va.v + extent->len;
+
+	return end >= stop || extent->off + (end - extent->va.v) >= region->len ? stop : end;
 }
 
 /* Of a window [start, stop) only [start, from) and [to, stop) are left. */
@@ -340,7 +354,7 @@ static int unmap_piece(struct farbus *farbus, const struct window_extent *extent
 {
 	struct farbus_region *region = region_by_import(farbus, extent->import);
 	uint64_t start = extent->va.v, stop = extent->va.v + extent->len;
-	uint64_t from = va > start ? va : start, to = end < stop ? end : stop;
+	uint64_t from = va > start ? va : start, to = piece_end(farbus, extent, end);
 	void *piece = (void *)(uintptr_t)from, *rest = (void *)(uintptr_t)to;
 	bool hole = from > start && to < stop;
 	int err = 0;
@@ -361,16 +375,35 @@ static int unmap_piece(struct farbus *farbus, const struct window_extent *extent
 	return 0;
 }
 
+/* The kernel splits a mapping of huge pages between them only. */
+static int unmap_unit_check(struct farbus *farbus, const struct window_extent *extent, uint64_t va,
+			    uint64_t end)
+{
+	size_t unit = region_by_import(farbus, extent->import)->map_unit;
+
+	if (unit <= ADDR_PAGE_SIZE ||
+	    ((va <= extent->va.v || va % unit == 0) && piece_end(farbus, extent, end) % unit == 0))
+		return 0;
+	return error_set(-EINVAL,
+			 "unmap [0x%llx, 0x%llx): this memory is from the pool of huge pages, give "
+			 "whole ones of %zu",
+			 (unsigned long long)va, (unsigned long long)end, unit);
+}
+
 static int unmap_check(struct farbus *farbus, uint64_t va, uint64_t end)
 {
 	struct window_extent extent;
 	uint64_t at = va;
+	int err;
 
 	while (at < end) {
 		if (window_next(farbus->windows, (farbus_va_t){ at }, &extent) < 0 ||
 		    extent.va.v > at || !(extent.flags & WINDOW_MADE))
 			return error_set(-ENOENT, "no window at %p: unmap what farbus_map() gave",
 					 (void *)(uintptr_t)at);
+		err = unmap_unit_check(farbus, &extent, va, end);
+		if (err < 0)
+			return err;
 		at = extent.va.v + extent.len;
 	}
 	return 0;

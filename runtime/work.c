@@ -74,7 +74,7 @@ static int work_suspend(struct farbus_region *region)
 static int mapping_replace(struct farbus_region *region)
 {
 	int prot = PROT_READ | (region->rights & FARBUS_W ? PROT_WRITE : 0);
-	uint64_t skew = region->mem_off % ADDR_PAGE_SIZE;
+	uint64_t skew = region->mem_off % region->map_unit;
 
 	if (region->map) {
 		if (mmap(region->map, region->map_len, prot, MAP_SHARED | MAP_FIXED, region->fd,
@@ -83,11 +83,11 @@ static int mapping_replace(struct farbus_region *region)
 		madvise(region->map, region->map_len, MADV_DONTFORK);
 	}
 	if (region->lane) {
-		if (mmap(region->lane, ADDR_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		if (mmap(region->lane, region->map_unit, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_FIXED, region->fd,
 			 (off_t)region->control_off) == MAP_FAILED)
 			return -errno;
-		madvise(region->lane, ADDR_PAGE_SIZE, MADV_DONTFORK);
+		madvise(region->lane, region->map_unit, MADV_DONTFORK);
 	}
 	return 0;
 }

@@ -249,6 +249,7 @@ struct core_region_facts {
 	uint64_t mem_off; /* of the region in the descriptor */
 	uint64_t same_va; /* 0: none */
 	uint64_t page_size;
+	uint64_t map_unit;    /* the descriptor is mapped in multiples of this; 0: ADDR_PAGE_SIZE */
 	uint64_t control_off; /* of its control page in the descriptor, 0: none */
 };
 int core_region_facts_set(struct core *core, uint64_t region,

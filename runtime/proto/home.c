@@ -150,20 +150,22 @@ void home_free_all(struct core *core)
  * Only a range that shares its pages with nothing of the region outside it is mapped; the rest of
  * a region's last page belongs to the region.
  */
-static bool whole_pages(const struct export_grant *grant, uint64_t region_len)
+static bool whole_pages(const struct export_grant *grant, uint64_t unit, uint64_t region_len)
 {
 	uint64_t end = grant->off + grant->len;
 
-	return grant->off % ADDR_PAGE_SIZE == 0 && (end % ADDR_PAGE_SIZE == 0 || end == region_len);
+	return grant->off % unit == 0 && (end % unit == 0 || end == region_len);
 }
 
 static bool may_map(const struct core *core, const struct conn *conn,
 		    const struct export_grant *grant, const struct core_region_facts *facts,
 		    uint64_t region_len)
 {
+	uint64_t unit = facts->map_unit ? facts->map_unit : ADDR_PAGE_SIZE;
+
 	return core->conf.host_mappable && conn->same_host && facts->mappable &&
-	       !(grant->flags & FARBUS_GRANT_SERVED) && facts->mem_off % ADDR_PAGE_SIZE == 0 &&
-	       whole_pages(grant, region_len);
+	       !(grant->flags & FARBUS_GRANT_SERVED) && facts->mem_off % unit == 0 &&
+	       whole_pages(grant, unit, region_len);
 }
 
 static int import_record(struct core *core, struct conn *conn, const struct export_grant *grant,
