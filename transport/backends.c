@@ -5,13 +5,15 @@
 #include <string.h>
 
 /* Declared here: the headers of two backends cannot be included together. */
-extern const struct transport_ops transport_shm, transport_verbs, transport_ofi, transport_ucx;
+extern const struct transport_ops transport_shm, transport_verbs, transport_tcp, transport_ofi,
+	transport_ucx;
 
 const struct transport_ops *const transport_backends[] = {
 	&transport_shm,
 #ifdef FARBUS_HAVE_VERBS
 	&transport_verbs,
 #endif
+	&transport_tcp,
 #ifdef FARBUS_HAVE_OFI
 	&transport_ofi,
 #endif

@@ -50,7 +50,27 @@ struct transport_event {
 	size_t len;
 	int fd;
 	uint64_t cookie;
+	/* MESSAGE: bytes of it that went to where place() said; data and len are what is before. */
+	size_t placed;
+	bool lost; /* place() took the place back while they came: not all of them are there */
 };
+
+/*
+ * Where a long message is to be received: what is in it from skip on goes to [to, ...).
+ * head: its first bytes, TRANSPORT_HEAD_MIN of them at least; len: its length. Asked before each
+ * part that is received, and nothing else is written there, so that a place that is refused from
+ * some moment on is not touched after it. False: nowhere; it is received as any other is, or, if
+ * a part is there already, thrown away.
+ */
+#define TRANSPORT_HEAD_MIN 64
+
+struct transport_place {
+	void *to;
+	size_t skip; /* <= TRANSPORT_HEAD_MIN */
+};
+
+typedef bool (*transport_place_fn)(void *arg, struct transport_link *link, const void *head,
+				   size_t len, struct transport_place *ret_place);
 
 #define TRANSPORT_MEMORY_HUGE 0x1u
 
@@ -110,6 +130,14 @@ struct transport_ops {
 	 * follows), -EHOSTDOWN, -EMSGSIZE.
 	 */
 	int (*send)(struct transport_link *link, const void *data, size_t len, int fd);
+	/*
+	 * The same for a message in two parts, without a descriptor; NULL in backends that gain
+	 * nothing by it.
+	 */
+	int (*sendv)(struct transport_link *link, const void *head, size_t head_len,
+		     const void *tail, size_t tail_len);
+	/* From now on place is asked about long messages; NULL in backends that cannot. */
+	void (*place_set)(struct transport *transport, transport_place_fn place, void *arg);
 	/* One event. Errors: -EAGAIN nothing. Never blocks. */
 	int (*poll)(struct transport *transport, struct transport_event *ret_event);
 	/*

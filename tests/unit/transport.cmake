@@ -14,6 +14,11 @@ function(transport_link_test backend where)
 	farbus_test_add(transport_link_${backend}_test COMMAND transport_link_${backend}_test)
 endfunction()
 transport_link_test(shm "((const char *)0)")
+transport_link_test(tcp "\"127.0.0.1\"")
+farbus_test(transport_tcp_test SOURCES transport_tcp_test.c transport_end.c transport_common.c
+	TIMEOUT 120)
+farbus_test(transport_tcp_peer_test SOURCES transport_tcp_peer_test.c transport_end.c
+	transport_common.c TIMEOUT 120)
 if(OFI_FOUND)
 	transport_link_test(ofi "\"127.0.0.1\"")
 	farbus_test(transport_ofi_test SOURCES transport_ofi_test.c transport_end.c transport_common.c

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* transport_tcp_peer_test.c -- links over TCP: peers that die, stop, or fall silent */
+#include "transport_end.h"
+
+#include "base/log.h"
+#include "transport/tcp/tcp.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const struct transport_ops *const ops = &transport_tcp;
+static struct tcp_link_timing timing;
+static uint8_t bytes[TCP_LINK_MESSAGE_MAX];
+
+const char *test_where(void)
+{
+	return "127.0.0.1";
+}
+
+static int timing_reset(void **state)
+{
+	(void)state;
+	tcp_link_timing = timing;
+	return 0;
+}
+
+static int listener_raw(uint16_t *ret_port)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(name);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+	*ret_port = ntohs(name.sin_port);
+	return fd;
+}
+
+/* ---- the ends of peers ---- */
+
+/* A process with a link to end; runs until it is killed. */
+static pid_t peer_start(struct end *end,
+			void (*run)(struct transport *transport, struct transport_link *link))
+{
+	char locator[TRANSPORT_LOCATOR_MAX];
+	pid_t pid;
+
+	snprintf(locator, sizeof(locator), "%s", end_locator(end));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct transport_event event;
+		struct transport *transport;
+		struct transport_link *link;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (ops->open("127.0.0.1", &transport) < 0 ||
+		    ops->connect(transport, locator, &link) < 0)
+			_exit(1);
+		while (ops->poll(transport, &event) < 0)
+			sched_yield();
+		if (event.kind == TRANSPORT_LINK_UP)
+			run(transport, link);
+		_exit(1);
+	}
+	return pid;
+}
+
+static void peer_end(pid_t pid, int signal)
+{
+	int status;
+
+	kill(pid, signal);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void run_sender(struct transport *transport, struct transport_link *link)
+{
+	struct transport_event event;
+	uint64_t number = 0;
+
+	for (;;) {
+		memcpy(bytes, &number, sizeof(number));
+		if (ops->send(link, bytes, sizeof(bytes), -1) == 0)
+			number++;
+		else
+			ops->poll(transport, &event);
+	}
+}
+
+/* Sends back the number of each message, all of them however long there is no room. */
+static void run_echo(struct transport *transport, struct transport_link *link)
+{
+	static uint32_t number[1 << 16];
+	struct pollfd wait = { .fd = ops->fd(transport), .events = POLLIN };
+	uint32_t got = 0, sent = 0;
+	struct transport_event event;
+
+	for (;;) {
+		while (sent < got) {
+			memcpy(bytes, &number[sent % (1 << 16)], sizeof(number[0]));
+			if (ops->send(link, bytes, 8192, -1) < 0)
+				break;
+			sent++;
+		}
+		if (ops->poll(transport, &event) < 0) {
+			if (ops->park(transport))
+				poll(&wait, 1, -1);
+		} else if (event.kind == TRANSPORT_MESSAGE) {
+			memcpy(&number[got++ % (1 << 16)], event.data, sizeof(number[0]));
+		}
+	}
+}
+
+static void link_down__peer_killed_in_mid_stream__prefix_then_ehostdown(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 5; round++) {
+		struct end *end = end_open(test_where());
+		pid_t pid = peer_start(end, run_sender);
+		struct transport_event event;
+		uint64_t number, expected = 0;
+
+		end_expect(end, TRANSPORT_LINK_UP, &event);
+		while (expected < (uint64_t)(20 * round)) {
+			end_expect(end, TRANSPORT_MESSAGE, &event);
+			memcpy(&number, event.data, sizeof(number));
+			assert_int_equal(number, expected);
+			expected++;
+		}
+		peer_end(pid, SIGKILL);
+		for (uint64_t until = test_now() + WAIT_NS; test_now() < until;) {
+			if (!end_event(end, &event))
+				continue;
+			if (event.kind == TRANSPORT_LINK_DOWN)
+				break;
+			assert_int_equal(event.kind, TRANSPORT_MESSAGE);
+			assert_int_equal(event.len, sizeof(bytes));
+			memcpy(&number, event.data, sizeof(number));
+			assert_int_equal(number, expected);
+			expected++;
+		}
+		assert_int_equal(event.kind, TRANSPORT_LINK_DOWN);
+		assert_int_equal(event.status, -EHOSTDOWN);
+		assert_int_equal(ops->send(event.link, "x", 1, -1), -EHOSTDOWN);
+		end_close(end);
+	}
+}
+
+/* Longer than what a silent host is given. */
+static void link__peer_stopped_and_continued__stays_up_and_nothing_is_lost(void **state)
+{
+	struct end *end;
+	struct transport_event event;
+	uint32_t sent = 0, got = 0;
+	uint64_t until;
+	pid_t pid;
+
+	(void)state;
+	tcp_link_timing.probe_ns = 1000000000;
+	tcp_link_timing.silence_ns = 1000000000;
+	end = end_open(test_where());
+	pid = peer_start(end, run_echo);
+	end_expect(end, TRANSPORT_LINK_UP, &event);
+	kill(pid, SIGSTOP);
+	for (until = test_now() + 3000000000u; test_now() < until;) {
+		memcpy(bytes, &sent, sizeof(sent));
+		sent += ops->send(event.link, bytes, 8192, -1) == 0;
+		if (ops->poll(end_transport(end), &event) == 0)
+			assert_int_equal(event.kind, TRANSPORT_WRITABLE);
+		usleep(1000);
+	}
+	kill(pid, SIGCONT);
+	for (until = test_now() + WAIT_NS; got < sent && test_now() < until;)
+		if (end_event(end, &event) && event.kind != TRANSPORT_WRITABLE) {
+			assert_int_equal(event.kind, TRANSPORT_MESSAGE);
+			assert_memory_equal(event.data, &got, sizeof(got));
+			got++;
+		}
+	assert_int_equal(got, sent);
+	peer_end(pid, SIGKILL);
+	end_expect(end, TRANSPORT_LINK_DOWN, &event);
+	end_close(end);
+}
+
+/* Forwards both ways; after limit bytes from the connector both sides get a reset. */
+static void relay_run(int listener, uint16_t to, size_t limit)
+{
+	struct sockaddr_in name = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				    .sin_port = htons(to) };
+	struct linger hard = { .l_onoff = 1 };
+	int from = accept(listener, NULL, NULL), out = socket(AF_INET, SOCK_STREAM, 0);
+	struct pollfd wait[2] = { { .fd = from, .events = POLLIN },
+				  { .fd = out, .events = POLLIN } };
+	static char data[4096];
+
+	if (from < 0 || connect(out, (struct sockaddr *)&name, sizeof(name)) < 0)
+		_exit(1);
+	while (limit && poll(wait, 2, -1) > 0)
+		for (int i = 0; i < 2; i++) {
+			size_t want = i == 0 && limit < sizeof(data) ? limit : sizeof(data);
+			ssize_t n = wait[i].revents ? recv(wait[i].fd, data, want, 0) : 0;
+
+			if (n > 0)
+				send(wait[1 - i].fd, data, (size_t)n, MSG_NOSIGNAL);
+			if (i == 0 && n > 0)
+				limit -= (size_t)n;
+		}
+	setsockopt(from, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	setsockopt(out, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	_exit(0);
+}
+
+static pid_t relay_start(struct end *end, size_t limit, char ret_locator[TRANSPORT_LOCATOR_MAX])
+{
+	const char *colon = strrchr(end_locator(end), ':');
+	uint16_t port, to = (uint16_t)strtoul(colon + 1, NULL, 10);
+	int fd = listener_raw(&port);
+	pid_t pid;
+
+	assert_int_equal(listen(fd, 5), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		relay_run(fd, to, limit);
+	}
+	close(fd);
+	snprintf(ret_locator, TRANSPORT_LOCATOR_MAX, "127.0.0.1:%u", port);
+	return pid;
+}
+
+static void link_down__reset_in_mid_message__whole_messages_only(void **state)
+{
+	static const size_t limits[] = { 100, 5000, 70000, 200001, 1000003 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		struct end *a = end_open(test_where()), *b = end_open(test_where());
+		char locator[TRANSPORT_LOCATOR_MAX];
+		pid_t pid = relay_start(b, limits[i], locator);
+		bool down_a = false, down_b = false;
+		struct transport_event event;
+		struct transport_link *link;
+		uint32_t sent = 0, got = 0;
+
+		assert_int_equal(ops->connect(end_transport(a), locator, &link), 0);
+		end_expect(a, TRANSPORT_LINK_UP, &event);
+		end_expect(b, TRANSPORT_LINK_UP, &event);
+		for (uint64_t until = test_now() + WAIT_NS; !down_a || !down_b;) {
+			assert_true(test_now() < until);
+			memcpy(bytes, &sent, sizeof(sent));
+			sent += !down_a && ops->send(link, bytes, 30000, -1) == 0;
+			if (end_event(a, &event))
+				down_a |= event.kind == TRANSPORT_LINK_DOWN;
+			if (!end_event(b, &event))
+				continue;
+			down_b |= event.kind == TRANSPORT_LINK_DOWN;
+			if (event.kind == TRANSPORT_MESSAGE) {
+				assert_int_equal(event.len, 30000);
+				assert_memory_equal(event.data, &got, sizeof(got));
+				got++;
+			}
+		}
+		assert_true(got <= limits[i] / 30000);
+		peer_end(pid, SIGKILL);
+		end_close(a);
+		end_close(b);
+	}
+}
+
+/* ---- a host that falls silent: two network namespaces, and the link between them is cut ---- */
+
+static bool command(const char *format, int number)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), format, number);
+	return system(line) == 0;
+}
+
+static bool file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool fine = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return fine;
+}
+
+/* Root of a network of our own. */
+static bool network_own(void)
+{
+	char map[64];
+
+	snprintf(map, sizeof(map), "0 %u 1", (unsigned)geteuid());
+	if (geteuid() == 0)
+		return unshare(CLONE_NEWNET) == 0;
+	return unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 && file_write("/proc/self/uid_map", map);
+}
+
+/* In a child with its own network. Returns an exit status. */
+static int silent_host(bool busy)
+{
+	struct transport_event event;
+	struct transport *transport;
+	struct transport_link *link;
+	char locator[TRANSPORT_LOCATOR_MAX];
+	int fds[2], out[2];
+	pid_t pid;
+
+	if (!network_own() || pipe(fds) < 0 || pipe(out) < 0)
+		return 77;
+	pid = fork();
+	if (pid == 0) {
+		bool yes = unshare(CLONE_NEWNET) == 0;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (write(fds[1], &yes, 1) != 1 || read(out[0], &yes, 1) != 1)
+			_exit(1);
+		if (!command("ip addr add 10.77.0.2/24 dev fb1 && ip link set fb1 up", 0) ||
+		    ops->open("10.77.0.2", &transport) < 0)
+			_exit(1);
+		ops->locator(transport, locator);
+		if (write(fds[1], locator, sizeof(locator)) != sizeof(locator))
+			_exit(1);
+		for (;;)
+			ops->poll(transport, &event);
+	}
+	if (read(fds[0], locator, 1) != 1 || !locator[0] ||
+	    !command("ip link add fb0 type veth peer name fb1 netns %d 2>/dev/null", (int)pid) ||
+	    !command("ip addr add 10.77.0.1/24 dev fb0 && ip link set fb0 up", 0))
+		return 77;
+	if (write(out[1], "x", 1) != 1 || read(fds[0], locator, sizeof(locator)) != sizeof(locator))
+		return 1;
+	if (ops->open("10.77.0.1", &transport) < 0 || ops->connect(transport, locator, &link) < 0)
+		return 2;
+	for (uint64_t until = test_now() + WAIT_NS; ops->poll(transport, &event) < 0;)
+		if (test_now() > until)
+			return 3;
+	if (event.kind != TRANSPORT_LINK_UP)
+		return 4;
+	/* No carrier on our side, but our stack still has the address and the route. */
+	if (!command("nsenter -t %d -n ip link set fb1 down", (int)pid))
+		return 77;
+	if (busy && ops->send(link, bytes, 1000, -1) < 0)
+		return 5;
+	for (uint64_t until = test_now() + WAIT_NS; ops->poll(transport, &event) < 0; usleep(1000))
+		if (test_now() > until)
+			return 6;
+	kill(pid, SIGKILL);
+	return event.kind == TRANSPORT_LINK_DOWN && event.status == -EHOSTDOWN ? 0 : 7;
+}
+
+static void silent_host_run(bool busy)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		tcp_link_timing.probe_ns = 1000000000;
+		tcp_link_timing.silence_ns = 2000000000;
+		_exit(silent_host(busy));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void link_down__host_silent_while_idle__ehostdown(void **state)
+{
+	(void)state;
+	silent_host_run(false);
+}
+
+static void link_down__host_silent_while_sending__ehostdown(void **state)
+{
+	(void)state;
+	silent_host_run(true);
+}
+
+int main(void)
+{
+#define PLAIN(test) cmocka_unit_test_setup_teardown(test, timing_reset, timing_reset)
+	const struct CMUnitTest tests[] = {
+		PLAIN(link_down__peer_killed_in_mid_stream__prefix_then_ehostdown),
+		PLAIN(link__peer_stopped_and_continued__stays_up_and_nothing_is_lost),
+		PLAIN(link_down__reset_in_mid_message__whole_messages_only),
+		PLAIN(link_down__host_silent_while_idle__ehostdown),
+		PLAIN(link_down__host_silent_while_sending__ehostdown),
+	};
+
+	timing = tcp_link_timing;
+	log_open(LOG_ERROR, 0);
+	return cmocka_run_group_tests_name("transport/tcp peers", tests, NULL, NULL);
+}
