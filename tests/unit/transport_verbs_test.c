@@ -569,6 +569,94 @@ static void silence__peer_does_nothing__link_stays(void **state)
 	verbs_tuning.probe_ns = 5000000000;
 }
 
+/* ---- a wire that is cut ---- */
+
+static void wire_cut(bool cut)
+{
+	assert_int_equal(system(cut ? "tc qdisc add dev v0 root netem loss 100%" :
+				      "tc qdisc del dev v0 root"),
+			 0);
+}
+
+/* Every packet from a, acknowledgements too. */
+static void wire__cut_and_mended__puts_and_gets_complete_and_an_atomic_is_not_repeated(void **state)
+{
+	enum { COUNT = 20 };
+	struct pair_of *pair = *state;
+	struct transport_exposure *exposure;
+	struct transport_remote *remote;
+	uint64_t old = 0, until;
+	uint64_t *word = (uint64_t *)(pair->memory + (2 << 20));
+
+	verbs_tuning.ack_timeout = 12; /* of the data pair: lost after a tenth of a second */
+	exposure = expose(pair, 0, MEMORY_LEN, TRANSPORT_PUT | TRANSPORT_GET | TRANSPORT_ATOMIC,
+			  &remote);
+	assert_int_equal(ops->put(remote, 0, "x", 1, 0), 0);
+	assert_int_equal(outcome(pair, 0), 0);
+	fill(pair->local, 1 << 20, 17);
+	wire_cut(true);
+	for (uint64_t i = 0; i < COUNT; i++)
+		assert_int_equal(put(pair, remote, i * 10000, pair->local + i * 10000, 10000, i),
+				 0);
+	assert_int_equal(ops->get(remote, 3 << 20, pair->local + (1 << 20), 5000, COUNT), 0);
+	assert_int_equal(ops->atomic(remote, 2 << 20, TRANSPORT_FETCH_ADD, 1, 0, &old, COUNT + 1),
+			 0);
+	/* Its outcome is not known: told as soon as the pair is given up, and not done again. */
+	assert_int_equal(outcome(pair, COUNT + 1), -ETIMEDOUT);
+	for (uint64_t i = 0; i <= COUNT; i++)
+		assert_int_equal(status_of[i], 1);
+	wire_cut(false);
+	for (uint64_t i = 0; i <= COUNT; i++)
+		assert_int_equal(outcome(pair, i), 0);
+	assert_memory_equal(pair->memory, pair->local, COUNT * 10000);
+	assert_memory_equal(pair->memory + (3 << 20), pair->local + (1 << 20), 5000);
+	until = test_now() + 100000000;
+	while (test_now() < until)
+		progress(pair);
+	assert_true(*word <= 1);
+	ops->remote_close(remote);
+	ops->memory_hide(exposure);
+	verbs_tuning.ack_timeout = 17;
+}
+
+static void wire__cut_for_good__down_and_operations_told(void **state)
+{
+	struct pair_of *pair = *state;
+	struct transport_remote *remote;
+	struct transport_event event;
+	uint64_t until = test_now() + WAIT_NS;
+	bool told = false;
+
+	verbs_tuning.ack_timeout = 12;
+	verbs_tuning.probe_ns = 100000000;
+	end_close(pair->a);
+	end_close(pair->b);
+	pair->a = end_open("rxe0");
+	pair->b = end_open("rxe1");
+	end_join(pair->a, pair->b, &pair->to_b, &pair->to_a);
+	expose(pair, 0, MEMORY_LEN, TRANSPORT_PUT, &remote);
+	assert_int_equal(ops->put(remote, 0, "x", 1, 0), 0);
+	assert_int_equal(outcome(pair, 0), 0);
+	wire_cut(true);
+	assert_int_equal(ops->put(remote, 0, "y", 1, 0), 0);
+	for (;;) {
+		while (!end_event(pair->a, &event))
+			assert_true(test_now() < until);
+		if (event.kind == TRANSPORT_LINK_DOWN)
+			break;
+		assert_int_equal(event.kind, TRANSPORT_COMPLETE);
+		assert_int_equal(event.status, -EHOSTDOWN);
+		told = true;
+	}
+	wire_cut(false);
+	assert_true(told);
+	assert_int_equal(event.status, -EHOSTDOWN);
+	ops->link_close(event.link);
+	ops->remote_close(remote);
+	verbs_tuning.ack_timeout = 17;
+	verbs_tuning.probe_ns = 5000000000;
+}
+
 int main(void)
 {
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -591,6 +679,9 @@ int main(void)
 		WITH_PAIR(link_close__operations_under_way__each_told_ehostdown),
 		WITH_PAIR(close__of_the_home__operations_told_before_down),
 		WITH_PAIR(silence__peer_does_nothing__link_stays),
+		WITH_PAIR(
+			wire__cut_and_mended__puts_and_gets_complete_and_an_atomic_is_not_repeated),
+		WITH_PAIR(wire__cut_for_good__down_and_operations_told),
 	};
 	struct transport *second = NULL;
 	int err = ops->open("rxe1", &second);

@@ -20,6 +20,7 @@
 #define HELLO_MAGIC 0x66627632u /* names the version, too */
 #define INLINE_WANTED 220
 #define READ_DEPTH_WANTED 16
+#define RETRY_COUNT 6 /* not 7, which soft-RoCE takes to mean for ever */
 #define PASSIVE_COUNT_MAX \
 	4 /* of a link: what a peer rebuilds comes before the old one's end is heard of */
 #define EVENT_TURNS 64
@@ -283,7 +284,7 @@ static void connect_send(struct pair *pair)
 		.initiator_depth =
 			data ? at_most(transport->device.max_qp_init_rd_atom, READ_DEPTH_WANTED) :
 			       0,
-		.retry_count = 7,
+		.retry_count = RETRY_COUNT,
 		.rnr_retry_count = 7,
 	};
 	int err = qp_open(pair);

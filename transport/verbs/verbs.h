@@ -62,7 +62,7 @@ struct verbs_tuning {
 	uint64_t replay_ns;  /* bound of rebuilding a data pair */
 	uint64_t close_ns;   /* bound of close() */
 	uint64_t chunk_len;  /* of a registration; the device's limit, if that is less */
-	uint8_t ack_timeout; /* 4.096 us times 2 to the power of this, eight times: then it is gone */
+	uint8_t ack_timeout; /* 4.096 us times 2 to the power of this, seven times: then it is gone */
 };
 extern struct verbs_tuning verbs_tuning;
 
