@@ -32,6 +32,7 @@ struct pair_of {
 };
 
 static int status_of[COOKIES]; /* 1: not told yet */
+static bool wire_is_cut;
 
 const char *test_where(void)
 {
@@ -69,9 +70,21 @@ static int setup(void **state)
 	return 0;
 }
 
+/* Every packet from a, acknowledgements too. */
+static void wire_cut(bool cut)
+{
+	assert_int_equal(system(cut ? "tc qdisc add dev v0 root netem loss 100%" :
+				      "tc qdisc del dev v0 root"),
+			 0);
+	wire_is_cut = cut;
+}
+
 static int teardown(void **state)
 {
 	struct pair_of *pair = *state;
+
+	if (wire_is_cut)
+		wire_cut(false);
 
 	if (pair->a)
 		end_close(pair->a);
@@ -571,14 +584,6 @@ static void silence__peer_does_nothing__link_stays(void **state)
 
 /* ---- a wire that is cut ---- */
 
-static void wire_cut(bool cut)
-{
-	assert_int_equal(system(cut ? "tc qdisc add dev v0 root netem loss 100%" :
-				      "tc qdisc del dev v0 root"),
-			 0);
-}
-
-/* Every packet from a, acknowledgements too. */
 static void wire__cut_and_mended__puts_and_gets_complete_and_an_atomic_is_not_repeated(void **state)
 {
 	enum { COUNT = 20 };
