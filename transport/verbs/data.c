@@ -11,6 +11,8 @@
  *   - those on a key that the peer's device refused: -ESTALE
  *   - atomics of which it is not known whether they were carried out: -ETIMEDOUT
  *
+ * What one call makes ready goes to the device at once, a put and the read behind it with one doorbell.
+ *
  *   operations: [ posted ... | next ... ]      posts: post_tail <= flush_at < post_head
  *
  * Invariants:
@@ -55,6 +57,9 @@ struct data {
 	unsigned registered;
 	struct post post[VERBS_QUEUE_MAX];
 	uint32_t post_head, post_tail;
+	struct ibv_send_wr chain[VERBS_QUEUE_MAX]; /* not handed to the device yet */
+	struct ibv_sge chain_memory[VERBS_QUEUE_MAX];
+	unsigned chained;
 	struct operation
 		*unflushed;    /* whose write was the last; NULL: all have a read behind them */
 	uint64_t unflushed_va; /* its last byte */
@@ -121,21 +126,33 @@ static uint8_t *bounce_get(struct data *data, uint32_t len)
 
 static void data_break(struct data *data, bool unknown, uint64_t retry_ns);
 
-static bool post(struct data *data, struct ibv_send_wr *wr, const struct post *is)
+/* There is room: posts_free(). */
+static void post(struct data *data, const struct ibv_send_wr *wr, const struct post *is)
+{
+	struct ibv_send_wr *last = &data->chain[data->chained];
+
+	data->chain_memory[data->chained] = *wr->sg_list;
+	*last = *wr;
+	last->sg_list = &data->chain_memory[data->chained];
+	last->wr_id = verbs_pair_wr_id(&data->pair, (uint16_t)(data->post_head & 0x7fffu));
+	if (is->kind != POST_WRITE)
+		last->send_flags |= IBV_SEND_SIGNALED;
+	if (data->chained++)
+		last[-1].next = last;
+	data->post[data->post_head % VERBS_QUEUE_MAX] = *is;
+	data->post[data->post_head % VERBS_QUEUE_MAX].bounce_end = data->bounce_head;
+	data->post_head++;
+}
+
+static void chain_send(struct data *data)
 {
 	struct ibv_send_wr *bad;
 
-	wr->wr_id = verbs_pair_wr_id(&data->pair, (uint16_t)(data->post_head & 0x7fffu));
-	if (is->kind != POST_WRITE)
-		wr->send_flags |= IBV_SEND_SIGNALED;
-	data->post[data->post_head % VERBS_QUEUE_MAX] = *is;
-	data->post[data->post_head % VERBS_QUEUE_MAX].bounce_end = data->bounce_head;
-	if (ibv_post_send(data->pair.id->qp, wr, &bad) != 0) {
+	if (data->chained == 0)
+		return;
+	data->chained = 0;
+	if (ibv_post_send(data->pair.id->qp, data->chain, &bad) != 0)
 		data_break(data, true, RETRY_NS);
-		return false;
-	}
-	data->post_head++;
-	return true;
 }
 
 static void flush_post(struct data *data)
@@ -207,7 +224,7 @@ static void atomic_fill(const struct operation *operation, struct ibv_send_wr *w
 	wr->wr.atomic.swap = operation->operand;
 }
 
-/* False: no room now, or the pair broke. */
+/* False: no room now. */
 static bool piece_post(struct data *data, struct operation *operation)
 {
 	uint64_t va;
@@ -233,8 +250,7 @@ static bool piece_post(struct data *data, struct operation *operation)
 	operation->last = data->post_head;
 	operation->posted += is.len;
 	operation->pending++;
-	if (!post(data, &wr, &is))
-		return false;
+	post(data, &wr, &is);
 	if (is.kind == POST_WRITE) {
 		data->unflushed = operation;
 		data->unflushed_va = va + is.len - 1;
@@ -270,27 +286,30 @@ static void give_up_want(struct data *data)
 	verbs_timer_want(data->link->transport, data->give_up_at);
 }
 
-static void run(struct data *data)
+static void operations_post(struct data *data)
 {
 	struct operation *operation;
 
+	while ((operation = data->next) && buffer_register(data, operation)) {
+		while (operation->posted < operation->len)
+			if (!piece_post(data, operation))
+				return;
+		data->next = TAILQ_NEXT(operation, queue);
+		if (operation->len == 0)
+			finish(data, operation, 0);
+	}
+}
+
+static void run(struct data *data)
+{
 	if (data->state != DATA_UP) {
 		if (data->next)
 			give_up_want(data);
 		return;
 	}
-	while ((operation = data->next) && buffer_register(data, operation)) {
-		while (operation->posted < operation->len)
-			if (!piece_post(data, operation)) {
-				if (data->state == DATA_UP)
-					flush_post(data);
-				return;
-			}
-		data->next = TAILQ_NEXT(operation, queue);
-		if (operation->len == 0)
-			finish(data, operation, 0);
-	}
+	operations_post(data);
 	flush_post(data);
+	chain_send(data);
 }
 
 /* ---- failures ---- */
@@ -319,6 +338,7 @@ static void data_break(struct data *data, bool unknown, uint64_t retry_ns)
 	data->state = DATA_DOWN;
 	data->post_head = data->post_tail = 0;
 	data->bounce_head = data->bounce_tail = 0;
+	data->chained = 0;
 	data->flushing = false;
 	data->unflushed = NULL;
 	for (operation = TAILQ_FIRST(&data->operations); operation; operation = after) {
