@@ -142,8 +142,8 @@ static int wait_park(struct wait *wait, struct signal_lane *lane)
 	seq = atomic_load_explicit(&lane->seq, memory_order_acquire);
 	atomic_fetch_add_explicit(&lane->waiters, 1, memory_order_seq_cst);
 	result = wait_look(wait);
-	if (result == 0)
-		syscall(SYS_futex, &lane->seq, FUTEX_WAIT, seq, &pause, NULL, 0);
+	if (result == 0 && syscall(SYS_futex, &lane->seq, FUTEX_WAIT, seq, &pause, NULL, 0) == 0)
+		counter_add(COUNTER_wait_woken, 1);
 	atomic_fetch_sub_explicit(&lane->waiters, 1, memory_order_seq_cst);
 	return result ? result : wait_look(wait);
 }

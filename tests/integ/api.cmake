@@ -6,3 +6,5 @@ add_executable(api_client ${CMAKE_CURRENT_LIST_DIR}/api_client.c)
 target_link_libraries(api_client PRIVATE farbus_flags farbus)
 farbus_test_add(api_left COMMAND ${CMAKE_CURRENT_LIST_DIR}/api_left.sh $<TARGET_FILE:farbus-run>
 	$<TARGET_FILE:api_client>)
+
+farbus_test(signal_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/signal_test.c)
