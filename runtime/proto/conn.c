@@ -141,13 +141,16 @@ bool conn_send(struct core *core, struct conn *conn, const void *head, size_t he
 	/* Order is all a connection has: one message lost, and it must go. Not while callers look. */
 	if (!sent && conn != core->self)
 		conn->failed = core->conn_failed = true;
+	if (!sent && conn == core->self)
+		core->self_failed = true;
 	return sent || conn != core->self;
 }
 
 void conn_send_out(struct core *core, struct conn *conn, struct out *out)
 {
 	if (conn == core->self) {
-		self_send(core, out->is.data, out->is.len, NULL, 0, 0);
+		if (!self_send(core, out->is.data, out->is.len, NULL, 0, 0))
+			core->self_failed = true;
 		out_free(core, out);
 		return;
 	}

@@ -234,6 +234,18 @@ static void closed_free(struct core *core)
 	}
 }
 
+/* Which message to ourselves is lost is not known: what may wait for it need not until its deadline. */
+static void self_failed_end(struct core *core)
+{
+	struct call *call;
+
+	while (core->self_failed) {
+		core->self_failed = false;
+		while ((call = TAILQ_FIRST(&core->self->calls)))
+			call_cut(core, call, -ENOMEM, "no memory for a message");
+	}
+}
+
 void core_settle(struct core *core)
 {
 	if (core->settling)
@@ -241,6 +253,7 @@ void core_settle(struct core *core)
 	core->settling = true;
 	do {
 		inbox_run(core);
+		self_failed_end(core);
 		failed_close(core);
 	} while (!STAILQ_EMPTY(&core->inbox));
 	closed_free(core);

@@ -275,6 +275,7 @@ struct core {
 	struct conns closed;
 	struct conn *self;
 	bool conn_failed; /* some conn is failed */
+	bool self_failed; /* a message to ourselves is lost: no memory */
 	STAILQ_HEAD(inbox, inbox_message) inbox;
 	bool settling;
 	LIST_HEAD(call_bucket, call) calls[CORE_BUCKETS];
