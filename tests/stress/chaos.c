@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -241,6 +242,14 @@ static void chaos_control(struct stage *stage)
 	step_reach(stage, STOP);
 }
 
+/* Over a network the ranks meet first, each of them when it has loaded a library: that takes time. */
+static uint32_t timeout_ms(void)
+{
+	const char *transport = getenv("FARBUS_TRANSPORT");
+
+	return !transport || strcmp(transport, "shm") == 0 ? 400 : 5000;
+}
+
 int main(int argc, char **argv)
 {
 	static struct property property[SEEDS];
@@ -248,8 +257,8 @@ int main(int argc, char **argv)
 
 	for (int i = 0; i < SEEDS; i++) {
 		snprintf(name[i], sizeof(name[i]), "chaos__seed_%d", i);
-		property[i] = (struct property){ name[i],	CONFORM_ALL, RANKS, chaos,
-						 chaos_control, i,	     400 };
+		property[i] = (struct property){ name[i],	CONFORM_ALL, RANKS,	  chaos,
+						 chaos_control, i,	     timeout_ms() };
 	}
 	return conform_main(argc, argv, property, SEEDS);
 }
