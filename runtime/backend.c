@@ -81,7 +81,10 @@ static int backend_add(struct farbus *farbus, const struct transport_ops *ops, c
 	err = ops->open(where, &backend->transport);
 	if (err < 0)
 		return err;
+	backend->farbus = farbus;
 	backend->ops = ops;
+	if (ops->place_set)
+		ops->place_set(backend->transport, served_place, backend);
 	ops->locator(backend->transport, backend->locator);
 	farbus->backend_count++;
 	return 0;

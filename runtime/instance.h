@@ -140,6 +140,7 @@ struct pending_message {
 
 /* A transport that is open. */
 struct backend {
+	struct farbus *farbus; /* borrows */
 	const struct transport_ops *ops;
 	struct transport *transport;	     /* owned */
 	char locator[TRANSPORT_LOCATOR_MAX]; /* where peers reach us over it */
@@ -242,6 +243,8 @@ int backend_route(struct farbus *farbus, uint32_t rank, struct backend **ret_bac
 bool backends_park(struct farbus *farbus);
 
 /* ---- request.c ---- */
+struct request *request_find_locked(struct farbus *farbus, uint32_t id)
+	REQUIRES(&farbus->lock); /* NULL: none */
 void request_add_locked(struct farbus *farbus, struct request *request, uint32_t id)
 	REQUIRES(&farbus->lock);
 void request_done_locked(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock);
@@ -291,6 +294,9 @@ bool window_find(struct farbus *farbus, const void *va, struct window_hit *ret_h
 void work_run_locked(struct farbus *farbus, struct core_output *output) REQUIRES(&farbus->lock);
 
 /* ---- served.c ---- */
+/* A transport_place_fn; arg: the backend. */
+bool served_place(void *arg, struct transport_link *link, const void *head, size_t len,
+		  struct transport_place *ret_place);
 int served_put(struct farbus_region *region, uint64_t off, const void *src, size_t len);
 int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len);
 int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,

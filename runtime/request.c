@@ -32,7 +32,7 @@ static void request_keep(struct request *request, const struct core_output *outp
 	request->why[sizeof(request->why) - 1] = '\0';
 	if (output->status == 0 && request->data) {
 		request->len = output->len < request->size ? output->len : request->size;
-		if (request->len)
+		if (request->len && output->data) /* else it is there */
 			memcpy(request->data, output->data, request->len);
 	}
 	request->finished = true;
@@ -54,6 +54,16 @@ void request_done_locked(struct farbus *farbus, struct core_output *output)
 			request_keep(request, output);
 		return;
 	}
+}
+
+struct request *request_find_locked(struct farbus *farbus, uint32_t id)
+{
+	struct request *request;
+
+	LIST_FOREACH(request, &farbus->requests[bucket(id)], link)
+		if (request->id == id)
+			return request;
+	return NULL;
 }
 
 static bool request_finished(const void *arg)

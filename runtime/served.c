@@ -300,3 +300,51 @@ int served_flush(struct farbus_region *region, int timeout_ms)
 	lock_release(&region->farbus->lock);
 	return err;
 }
+
+/* ---- long messages, received where they belong ---- */
+
+static void *region_place(struct farbus *farbus, const struct core_place *place, size_t len)
+{
+	struct export_region export;
+	const struct farbus_region *region;
+
+	if (export_region_lookup(core_exports(farbus->core), place->region, &export) < 0 ||
+	    !export.owner)
+		return NULL;
+	region = export.owner;
+	if (!region->head.base || !addr_within(place->off, len, region->len))
+		return NULL;
+	return region->head.base + place->off;
+}
+
+static void *request_place(struct farbus *farbus, const struct core_place *place, size_t len)
+{
+	const struct request *request;
+
+	lock_held(&farbus->lock);
+	request = request_find_locked(farbus, place->request);
+	return request && !request->done && request->size == len ? request->data : NULL;
+}
+
+/* The same checks as before a copy; within poll(), so under the lock. */
+bool served_place(void *arg, struct transport_link *link, const void *head, size_t len,
+		  struct transport_place *ret_place)
+{
+	const struct backend *backend = arg;
+	uintptr_t user = (uintptr_t)backend->ops->link_user(link);
+	struct farbus *farbus = backend->farbus;
+	struct core_place place;
+	void *to;
+
+	lock_held(&farbus->lock);
+	if (user == 0 || !core_place(farbus->core, (uint32_t)user - 1, head, len, &place))
+		return false;
+	if (place.region)
+		to = region_place(farbus, &place, len - place.skip);
+	else
+		to = request_place(farbus, &place, len - place.skip);
+	if (!to)
+		return false;
+	*ret_place = (struct transport_place){ .to = to, .skip = place.skip };
+	return true;
+}

@@ -77,8 +77,9 @@ static struct link *link_of(struct farbus *farbus, const struct backend *backend
 	return &farbus->links[*ret_number];
 }
 
-static void link_queue(struct link *link, const void *data, size_t len, int fd)
+static void link_queue(struct link *link, const struct core_output *output, int fd)
 {
+	size_t len = output->len + output->tail_len;
 	struct pending_message *message = alloc_zero(sizeof(*message) + len);
 
 	if (!message || link->queued + len > INSTANCE_QUEUE_MAX) {
@@ -90,7 +91,9 @@ static void link_queue(struct link *link, const void *data, size_t len, int fd)
 	}
 	message->len = len;
 	message->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-	memcpy(message->data, data, len);
+	memcpy(message->data, output->data, output->len);
+	if (output->tail_len)
+		memcpy(message->data + output->len, output->tail, output->tail_len);
 	STAILQ_INSERT_TAIL(&link->queue, message, link);
 	link->queued += len ? len : 1;
 	counter_add(COUNTER_message_again, 1);
@@ -124,24 +127,38 @@ static int region_fd_locked(struct farbus *farbus, uint64_t id) REQUIRES(&farbus
 	return -1;
 }
 
+static int link_send(struct link *link, const struct core_output *output, int fd)
+{
+	const struct transport_ops *ops = link->backend->ops;
+	uint8_t both[TRANSPORT_MESSAGE_MAX];
+
+	if (output->tail_len == 0)
+		return ops->send(link->transport, output->data, output->len, fd);
+	if (ops->sendv)
+		return ops->sendv(link->transport, output->data, output->len, output->tail,
+				  output->tail_len);
+	if (output->len + output->tail_len > sizeof(both))
+		return -EMSGSIZE;
+	memcpy(both, output->data, output->len);
+	memcpy(both + output->len, output->tail, output->tail_len);
+	return ops->send(link->transport, both, output->len + output->tail_len, fd);
+}
+
 static void output_send(struct farbus *farbus, const struct core_output *output)
 	REQUIRES(&farbus->lock)
 {
 	struct link *link;
-	int fd, err;
+	int fd, err = -EAGAIN;
 
 	if (output->link >= farbus->link_top || !farbus->links[output->link].transport)
 		return; /* went down meanwhile; the core is told in order */
 	link = &farbus->links[output->link];
 	fd = output->region ? region_fd_locked(farbus, output->region) : -1;
 	counter_add(COUNTER_message_sent, 1);
-	if (!STAILQ_EMPTY(&link->queue)) {
-		link_queue(link, output->data, output->len, fd);
-		return;
-	}
-	err = link->backend->ops->send(link->transport, output->data, output->len, fd);
+	if (STAILQ_EMPTY(&link->queue))
+		err = link_send(link, output, fd);
 	if (err == -EAGAIN)
-		link_queue(link, output->data, output->len, fd);
+		link_queue(link, output, fd);
 	/* Any other failure is a dead link: its LINK_DOWN is on the way. */
 }
 
@@ -295,6 +312,17 @@ static void link_down(struct farbus *farbus, struct backend *backend,
 		core_link_down(farbus->core, number, event->status, now);
 }
 
+static void message_placed(struct farbus *farbus, struct backend *backend,
+			   const struct transport_event *event) REQUIRES(&farbus->lock)
+{
+	uint32_t number;
+
+	if (!link_of(farbus, backend, event->link, &number))
+		return;
+	core_receive_placed(farbus->core, number, event->data, event->len + event->placed,
+			    event->lost, clock_now_ns());
+}
+
 static void transport_event_run(struct farbus *farbus, struct backend *backend,
 				const struct transport_event *event) REQUIRES(&farbus->lock)
 {
@@ -310,7 +338,9 @@ static void transport_event_run(struct farbus *farbus, struct backend *backend,
 		break;
 	case TRANSPORT_MESSAGE:
 		counter_add(COUNTER_message_received, 1);
-		if (link_of(farbus, backend, event->link, &number))
+		if (event->placed)
+			message_placed(farbus, backend, event);
+		else if (link_of(farbus, backend, event->link, &number))
 			core_receive(farbus->core, number, event->data, event->len, event->fd,
 				     clock_now_ns());
 		else if (event->fd >= 0)

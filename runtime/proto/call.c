@@ -80,6 +80,18 @@ int call_message(struct core *core, struct call *call, const void *head, size_t 
 	return 0;
 }
 
+int call_message_lent(struct core *core, struct call *call, const void *head, size_t head_len,
+		      const void *tail, size_t tail_len)
+{
+	int err = call_message(core, call, head, head_len, NULL, 0);
+
+	if (err < 0)
+		return err;
+	call->message->is.tail = tail;
+	call->message->is.tail_len = tail_len;
+	return 0;
+}
+
 void call_drop(struct core *core, struct call *call)
 {
 	if (call->in)
@@ -299,6 +311,33 @@ void call_answered(struct core *core, struct conn *conn, const struct message_re
 	}
 	if (!takes_fd)
 		out_fd_drop(core, fd);
+}
+
+struct call *call_of_get(const struct core *core, const struct conn *conn,
+			 const struct message_reply *reply, size_t data_len)
+{
+	struct call *call = call_find(core, reply->head.call);
+
+	return call && call->conn == conn && call->kind == CALL_GET && reply->status == 0 &&
+			       reply->answers == MESSAGE_GET && call->data_len == data_len ?
+		       call :
+		       NULL;
+}
+
+/* Without its call it is late, as any other. */
+void call_answered_placed(struct core *core, struct conn *conn, const struct message_reply *reply,
+			  size_t data_len, bool lost)
+{
+	struct call *call = call_of_get(core, conn, reply, data_len);
+
+	if (!call)
+		return;
+	if (lost) {
+		conn_bad(core, conn, "an answer that has no place");
+		return;
+	}
+	call->done->is.len = data_len;
+	call_end(core, call, 0, NULL);
 }
 
 /* ---- names and the root ---- */

@@ -170,6 +170,30 @@ void conn_reply(struct core *core, struct conn *conn, const struct message_head 
 	conn_send(core, conn, &reply, sizeof(reply), data, len, 0);
 }
 
+void conn_reply_lent(struct core *core, struct conn *conn, const struct message_head *to,
+		     const void *data, size_t len)
+{
+	struct message_reply reply = {
+		.head = { .kind = MESSAGE_REPLY, .call = to->call },
+		.answers = to->kind,
+	};
+	struct out *out;
+
+	if (conn == core->self || len < CORE_LEND_MIN || conn->state == CONN_CLOSED) {
+		conn_reply(core, conn, to, 0, data, len);
+		return;
+	}
+	out = out_new(core, CORE_SEND, sizeof(reply));
+	if (!out) {
+		conn->failed = core->conn_failed = true;
+		return;
+	}
+	memcpy(out->data, &reply, sizeof(reply));
+	out->is.tail = data;
+	out->is.tail_len = len;
+	conn_send_out(core, conn, out);
+}
+
 static void refuse_with(struct core *core, struct conn *conn, enum message_kind kind,
 			const struct message_head *to, int status, const char *why)
 {

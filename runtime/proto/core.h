@@ -60,6 +60,29 @@ void core_link_down(struct core *core, uint32_t link, int status, uint64_t now);
  */
 void core_receive(struct core *core, uint32_t link, const void *data, size_t len, int fd,
 		  uint64_t now);
+
+/*
+ * For drivers that can receive data where it belongs: a put into a region of ours, or the answer
+ * to a get. Where does the data of this message go? It is asked again before each part that is
+ * written there, because access may end in between. head: CORE_PLACE_HEAD bytes of the message at
+ * least; len: all of it. False: nowhere.
+ */
+#define CORE_PLACE_HEAD 56
+
+struct core_place {
+	uint64_t region, off; /* a put: into our own region; 0: an answer */
+	uint32_t request;     /* whose answer it is */
+	size_t skip;	      /* what is before the data */
+};
+
+bool core_place(struct core *core, uint32_t link, const void *head, size_t len,
+		struct core_place *ret_place);
+/*
+ * Instead of core_receive(): all of the message but its first bytes is in its place, or was thrown
+ * away when core_place() said false in the middle of it (lost).
+ */
+void core_receive_placed(struct core *core, uint32_t link, const void *head, size_t len, bool lost,
+			 uint64_t now);
 /* Timers. Returns when to call again (UINT64_MAX: no timer). */
 uint64_t core_step(struct core *core, uint64_t now);
 /* The driver finished what CORE_WORK asked for. */
@@ -133,7 +156,10 @@ size_t core_import_piece_max(const struct core *core, uint32_t import);
 int core_rekey(struct core *core, uint32_t import, uint64_t deadline, uint64_t now,
 	       uint32_t *ret_request);
 
-/* Served access by an import. len <= that; put data is copied before it returns. */
+/*
+ * Served access by an import. len <= that; put data stays as it is until core_output() has nothing
+ * more. DONE of a get: data; NULL with its len: core_receive_placed() told of it.
+ */
 int core_served_put(struct core *core, uint32_t import, uint64_t off, const void *data, size_t len,
 		    uint64_t deadline, uint64_t now, uint32_t *ret_request);
 int core_served_get(struct core *core, uint32_t import, uint64_t off, size_t len, uint64_t deadline,
@@ -154,7 +180,7 @@ void core_goodbye(struct core *core);
 /* ---- what comes out ---- */
 
 enum core_output_kind {
-	CORE_SEND = 1, /* link, data, len; region != 0: hand its descriptor over with it */
+	CORE_SEND = 1, /* link, data, len, tail; region != 0: hand its descriptor over with it */
 	CORE_CONNECT, /* rank; then core_link_up/down(link chosen by the driver) or core_connect_failed() */
 	CORE_CLOSE, /* link */
 	CORE_DONE,  /* request, status, and what the request gives */
@@ -204,6 +230,10 @@ struct core_output {
 	uint64_t region;
 	const void *data; /* valid until the next call into the core */
 	size_t len;
+	/* SEND: what follows data. Lent to the core, and so to the driver until core_output() has
+	 * nothing more; 0: nothing */
+	const void *tail;
+	size_t tail_len;
 	uint32_t import;
 	uint64_t mem_off; /* DONE of import, WORK_REMAP: offset of the import in fd */
 	uint64_t same_va; /* DONE of import: address for FARBUS_MAP_SAME_VA, or 0 */
@@ -237,7 +267,12 @@ struct core_output {
 /* False: nothing to do. */
 bool core_output(struct core *core, struct core_output *ret_output);
 
-/* data, len: what a GET read; value: what an ATOMIC found. */
+/*
+ * data, len: what a GET read, which stays there until core_output() has nothing more, but for less
+ * than CORE_LEND_MIN bytes; value: what an ATOMIC found.
+ */
+#define CORE_LEND_MIN 1024
+
 void core_serve_done(struct core *core, uint32_t work, int status, const void *data, size_t len,
 		     uint64_t value, uint64_t now);
 /* The peer of CORE_CONNECT could not be reached now; the core tries again until the deadline. */

@@ -324,6 +324,9 @@ int conn_self_new(struct core *core);
 /* False: it was for ourselves, and there is no memory for it. Any other connection ends without it. */
 bool conn_send(struct core *core, struct conn *conn, const void *head, size_t head_len,
 	       const void *tail, size_t tail_len, uint64_t region);
+/* Refers to the data instead of copying it, if that is worth it. */
+void conn_reply_lent(struct core *core, struct conn *conn, const struct message_head *to,
+		     const void *data, size_t len);
 /* To a request with this head. */
 /* The same for a CORE_SEND that is filled in but for the link. Takes out. */
 void conn_send_out(struct core *core, struct conn *conn, struct out *out);
@@ -359,6 +362,9 @@ int call_new(struct core *core, enum call_kind kind, uint64_t deadline, struct c
 /* Gives the call a message of which head_len bytes begin with a struct message_head. */
 int call_message(struct core *core, struct call *call, const void *head, size_t head_len,
 		 const void *tail, size_t tail_len);
+/* The same for a call that call_start() sends at once to another instance: refers to the tail. */
+int call_message_lent(struct core *core, struct call *call, const void *head, size_t head_len,
+		      const void *tail, size_t tail_len);
 void call_start(struct core *core, struct call *call, uint32_t rank);
 /* Ends it: CORE_DONE, with what is in call->done already. why: for people; NULL: none. */
 void call_end(struct core *core, struct call *call, int status, const char *why);
@@ -368,6 +374,11 @@ void call_drop(struct core *core, struct call *call);
 void call_expired(struct core *core, struct call *call);
 void call_answered(struct core *core, struct conn *conn, const struct message_reply *reply,
 		   size_t len, int fd, uint64_t region);
+/* The call that this answers with that much data; NULL: none. */
+struct call *call_of_get(const struct core *core, const struct conn *conn,
+			 const struct message_reply *reply, size_t data_len);
+void call_answered_placed(struct core *core, struct conn *conn, const struct message_reply *reply,
+			  size_t data_len, bool lost);
 /* Its connection ended, or could not be made. why NULL: the peer has ended. */
 void call_cut(struct core *core, struct call *call, int status, const char *why);
 
@@ -400,6 +411,11 @@ void home_renew(struct core *core, struct conn *conn, const struct message_renew
 void home_grant(struct core *core, struct conn *conn, const struct message_grant *message);
 void home_access(struct core *core, struct conn *conn, const struct message_access *message,
 		 size_t data_len);
+/* A put: may its data go to the region? Errors: as home_access() refuses. */
+int home_access_place(struct core *core, struct conn *conn, const struct message_access *message,
+		      size_t data_len, uint64_t *ret_region, uint64_t *ret_off);
+void home_access_placed(struct core *core, struct conn *conn, const struct message_access *message,
+			size_t data_len, bool lost);
 void home_peer_lost(struct core *core, struct conn *conn);
 /* A token of ours that is authentic, whatever became of its grant. */
 int home_token_grant(const struct core *core, const struct farbus_token *text,

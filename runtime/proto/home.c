@@ -605,3 +605,30 @@ void home_access(struct core *core, struct conn *conn, const struct message_acce
 		conn_refuse(core, conn, &message->head, err, NULL);
 	}
 }
+
+/* ---- data that is received where it belongs ---- */
+
+int home_access_place(struct core *core, struct conn *conn, const struct message_access *message,
+		      size_t data_len, uint64_t *ret_region, uint64_t *ret_off)
+{
+	return access_check(core, conn, message, data_len, ret_region, ret_off);
+}
+
+/* Checked before each part, and once more: the answer must not be better than a copy's. */
+void home_access_placed(struct core *core, struct conn *conn, const struct message_access *message,
+			size_t data_len, bool lost)
+{
+	uint64_t region, off;
+	int err = access_check(core, conn, message, data_len, &region, &off);
+
+	if (err == 0 && lost)
+		err = error_set(-ESTALE, "the region's memory was not there for all of the data");
+	if (err == 0) {
+		counter_add(COUNTER_served_put, 1);
+		counter_add(COUNTER_served_bytes, data_len);
+		conn_reply(core, conn, &message->head, 0, NULL, 0);
+		return;
+	}
+	counter_add(COUNTER_served_refused, 1);
+	conn_refuse(core, conn, &message->head, err, NULL);
+}

@@ -188,7 +188,13 @@ static int import_ready(const struct core *core, uint32_t import, struct import_
 static int import_call(struct core *core, const struct import_entry *entry, struct call *call,
 		       const void *head, size_t head_len, const void *tail, size_t tail_len)
 {
-	int err = call_message(core, call, head, head_len, tail, tail_len);
+	const struct conn *conn = core->peers[entry->home_rank].conn;
+	int err;
+
+	if (tail_len >= CORE_LEND_MIN && conn && conn != core->self)
+		err = call_message_lent(core, call, head, head_len, tail, tail_len);
+	else
+		err = call_message(core, call, head, head_len, tail, tail_len);
 
 	if (err < 0) {
 		call_drop(core, call);

@@ -179,3 +179,60 @@ void core_receive(struct core *core, uint32_t link, const void *data, size_t len
 	receive_message(core, conn, data, len, fd, 0);
 	core_settle(core);
 }
+
+/* ---- data that is received where it belongs ---- */
+
+_Static_assert(CORE_PLACE_HEAD >= sizeof(struct message_access), "what is looked at");
+_Static_assert(CORE_PLACE_HEAD >= sizeof(struct message_reply), "what is looked at");
+
+bool core_place(struct core *core, uint32_t link, const void *head, size_t len,
+		struct core_place *ret_place)
+{
+	struct conn *conn = link == CORE_LINK_SELF ? NULL : conn_find(core, link);
+	uint32_t kind = ((const struct message_head *)head)->kind;
+	struct core_place place = { .skip = message_size(kind) };
+	struct call *call;
+
+	if (!conn || conn->state != CONN_UP || message_fault(conn, head, len))
+		return false;
+	if (kind == MESSAGE_PUT) {
+		if (home_access_place(core, conn, head, len - place.skip, &place.region,
+				      &place.off) < 0)
+			return false;
+	} else if (kind == MESSAGE_REPLY) {
+		call = call_of_get(core, conn, head, len - place.skip);
+		if (!call)
+			return false;
+		place.request = call->id;
+	} else {
+		return false;
+	}
+	*ret_place = place;
+	return true;
+}
+
+void core_receive_placed(struct core *core, uint32_t link, const void *head, size_t len, bool lost,
+			 uint64_t now)
+{
+	struct conn *conn = link == CORE_LINK_SELF ? NULL : conn_find(core, link);
+	uint32_t kind = ((const struct message_head *)head)->kind;
+	const char *fault;
+
+	core->now = now;
+	if (!conn)
+		return;
+	fault = message_fault(conn, head, len);
+	if (!fault && kind != MESSAGE_PUT && kind != MESSAGE_REPLY)
+		fault = "a message of a kind that has no place";
+	if (fault) {
+		conn_bad(core, conn, fault);
+		core_settle(core);
+		return;
+	}
+	core->peers[conn->rank].silent = false;
+	if (kind == MESSAGE_PUT)
+		home_access_placed(core, conn, head, len - message_size(kind), lost);
+	else
+		call_answered_placed(core, conn, head, len - message_size(kind), lost);
+	core_settle(core);
+}

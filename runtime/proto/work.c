@@ -122,9 +122,11 @@ void core_serve_done(struct core *core, uint32_t id, int status, const void *dat
 	LIST_REMOVE(work, link);
 	if (work->conn && status < 0)
 		conn_refuse(core, work->conn, &work->asked, status, serve_fault(status));
+	else if (work->conn && work->get)
+		conn_reply_lent(core, work->conn, &work->asked, data,
+				len == work->get_len ? len : 0);
 	else if (work->conn)
-		conn_reply(core, work->conn, &work->asked, value, work->get ? data : NULL,
-			   work->get && len == work->get_len ? len : 0);
+		conn_reply(core, work->conn, &work->asked, value, NULL, 0);
 	free(work);
 	core_settle(core);
 }

@@ -238,14 +238,12 @@ void net_continue(struct net *net, uint32_t node)
 
 /* ---- outputs ---- */
 
-static void stranger_gets(struct net *net, const struct core_output *output)
+static void stranger_gets(struct net *net, const void *data, uint64_t len)
 {
-	uint64_t len = output->len;
-
 	if (net->stranger_len + sizeof(len) + len > sizeof(net->stranger_data))
 		return;
 	memcpy(net->stranger_data + net->stranger_len, &len, sizeof(len));
-	memcpy(net->stranger_data + net->stranger_len + sizeof(len), output->data, len);
+	memcpy(net->stranger_data + net->stranger_len + sizeof(len), data, len);
 	net->stranger_len += sizeof(len) + len;
 }
 
@@ -254,18 +252,22 @@ static void output_send(struct net *net, uint32_t node, const struct core_output
 	uint8_t data[CORE_MESSAGE_MAX];
 	int fd = -1;
 
-	EXPECT(output->len <= sizeof(data));
+	size_t len = output->len + output->tail_len;
+
+	EXPECT(len <= sizeof(data));
+	memcpy(data, output->data, output->len);
+	if (output->tail_len)
+		memcpy(data + output->len, output->tail, output->tail_len);
 	if (output->link >= STRANGER_FIRST) {
 		if (output->link == net->stranger)
-			stranger_gets(net, output);
+			stranger_gets(net, data, len);
 		return;
 	}
-	memcpy(data, output->data, output->len);
 	if (net->on_send)
-		net->on_send(net->on_send_arg, node, data, output->len);
+		net->on_send(net->on_send_arg, node, data, len);
 	if (output->region)
 		fd = region_fd(net, node, output->region, NET_NOBODY);
-	sim_send(net->sim, node, output->link, data, output->len, fd);
+	sim_send(net->sim, node, output->link, data, len, fd);
 }
 
 static void output_connect(struct net *net, uint32_t node, uint32_t rank)
@@ -388,6 +390,28 @@ static void event_up(struct net *net, const struct sim_event *event)
 	core_link_traits_set(core, event->link, TRANSPORT_MESSAGE_MAX, net->conf.one_sided);
 }
 
+/* Every other message that may goes to its place, as over a transport that can do that. */
+static void deliver(struct net *net, const struct sim_event *event)
+{
+	struct core *core = net->node[event->node].core;
+	_Alignas(8) uint8_t head[CORE_PLACE_HEAD];
+	struct core_place place;
+
+	net->placed = NULL;
+	if (event->fd < 0 && event->len >= sizeof(head) && net->deliver_count++ % 2 == 0) {
+		memcpy(head, event->data, sizeof(head));
+		if (core_place(core, event->link, head, event->len, &place)) {
+			net->placed = (const uint8_t *)event->data + place.skip;
+			if (place.region)
+				net_place(net, event->node, &place, event->len - place.skip);
+			core_receive_placed(core, event->link, head, event->len, false,
+					    net_now(net));
+			return;
+		}
+	}
+	core_receive(core, event->link, event->data, event->len, event->fd, net_now(net));
+}
+
 static void event_run(struct net *net, const struct sim_event *event)
 {
 	struct net_node *node = &net->node[event->node];
@@ -403,8 +427,7 @@ static void event_run(struct net *net, const struct sim_event *event)
 	case SIM_DELIVER:
 		if (event->fd >= 0)
 			net->fd[event->fd].owner = event->node;
-		core_receive(node->core, event->link, event->data, event->len, event->fd,
-			     net_now(net));
+		deliver(net, event);
 		break;
 	case SIM_TIMER: /* node_finish() looks what is due */
 	case SIM_DIED:

@@ -81,7 +81,8 @@ void ask_done(struct net *net, uint32_t node, const struct core_output *output)
 	if (output->status == 0 && output->len) {
 		ask->data = malloc(output->len);
 		EXPECT(ask->data);
-		memcpy(ask->data, output->data, output->len);
+		EXPECT(output->data || net->placed);
+		memcpy(ask->data, output->data ? output->data : net->placed, output->len);
 		ask->len = output->len;
 	}
 	if (ask->kind == ASK_IMPORT && ask->status == 0)

@@ -368,6 +368,26 @@ static void work_serve(struct net *net, uint32_t node, const struct core_output 
 			net_now(net));
 }
 
+void net_place(struct net *net, uint32_t node, const struct core_place *place, size_t len)
+{
+	const struct net_region *region = net_region_find(net, node, place->region);
+	const struct core_output as = {
+		.kind = CORE_WORK,
+		.work_kind = CORE_WORK_SERVE,
+		.region = place->region,
+		.serve = { .op = CORE_SERVE_PUT,
+			   .off = place->off,
+			   .len = len,
+			   .data = net->placed },
+	};
+
+	EXPECT(region);
+	EXPECT(addr_within(place->off, len, region->len));
+	if (net->on_serve)
+		net->on_serve(net->on_serve_arg, node, &as);
+	memcpy(net->memory[region->memory].bytes + place->off, net->placed, len);
+}
+
 static int work_force(struct net *net, struct net_region *region)
 {
 	uint32_t old, new;

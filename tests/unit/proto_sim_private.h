@@ -53,7 +53,12 @@ struct net {
 	uint8_t stranger_data[1 << 16]; /* messages, each after its 8-byte length */
 	size_t stranger_len;
 	bool stranger_closed;
+	const uint8_t *placed; /* the data of the message that is delivered, if it has a place */
+	uint32_t deliver_count;
 };
+
+/* net->placed goes where core_place() said. */
+void net_place(struct net *net, uint32_t node, const struct core_place *place, size_t len);
 
 /* Grows an array of count elements by one zeroed element. */
 void *net_grow(void *array, size_t count, size_t size);

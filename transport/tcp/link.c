@@ -346,7 +346,8 @@ static size_t socket_send(struct transport_link *link, struct iovec *iov, size_t
 	do
 		n = sendmsg(link->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
+	/* Memory that is not there, as a suspended window's: copying it waits for it, or faults. */
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM && errno != EFAULT) {
 		link->out_broken = true;
 		link->out_head = link->out_tail = 0;
 	}
@@ -544,6 +545,19 @@ static void in_make_room(struct transport_link *link)
 	}
 }
 
+/*
+ * The place is memory that the kernel cannot write, as a suspended window: a copy waits for that,
+ * or faults as it should.
+ */
+static ssize_t read_by_copy(struct transport_link *link, const struct iovec *place)
+{
+	ssize_t n = recv(link->socket, link->transport->scratch, place->iov_len, MSG_DONTWAIT);
+
+	if (n > 0)
+		memcpy(place->iov_base, link->transport->scratch, (size_t)n);
+	return n;
+}
+
 bool tcp_link_read(struct transport_link *link)
 {
 	struct iovec iov[2];
@@ -562,6 +576,8 @@ bool tcp_link_read(struct transport_link *link)
 	do
 		n = recvmsg(link->socket, &message, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EFAULT && rest)
+		n = read_by_copy(link, &iov[0]);
 	link->more = n > 0 && (size_t)n == rest + room;
 	if (n > 0) {
 		size_t part = (size_t)n < rest ? (size_t)n : rest;
