@@ -335,7 +335,7 @@ static int instance_join(struct farbus *farbus, const struct farbus_conf *conf)
 		err = boot_launcher(farbus, &job);
 	}
 	if (err == 0) {
-		log_open(log_level_max, farbus->self.rank);
+		log_open(__atomic_load_n(&log_level_max, __ATOMIC_RELAXED), farbus->self.rank);
 		config_unknown_warn();
 		farbus->spin = sysconf(_SC_NPROCESSORS_ONLN) >= (long)farbus->self.local_size;
 		err = core_open(farbus, &job);
