@@ -13,6 +13,8 @@
 #include "nicdrv/device/agg.h"
 
 #define HEADER_WORDS 32
+#define GUESS_BITS 9
+#define GUESS_COUNT (1 << GUESS_BITS)
 #define LIST_END UINT32_MAX
 
 _Static_assert(NIC_HEADER_MAX <= HEADER_WORDS * 8, "a header fits its words");
@@ -31,7 +33,7 @@ enum nic_id_kind { NIC_ID_UNKNOWN, NIC_ID_FIXED, NIC_ID_COUNTS };
 struct nic_flow {
 	/* What a packet that joins looks at. */
 	bool open, used;
-	uint8_t words; /* of header and mask */
+	uint8_t words; /* of header and mask; 0: it has none yet */
 	uint8_t trust;
 	uint8_t id_kind, outer_id_kind;
 	bool push;
@@ -73,6 +75,7 @@ struct nic_agg {
 	uint32_t open_count;
 	struct nic_agg_stats stats;
 	struct nic_flow none;		/* never open */
+	uint16_t guess[GUESS_COUNT];	/* flow numbers by a few bytes of the header; any will do */
 	uint64_t scratch[HEADER_WORDS]; /* the header of what is published */
 };
 
@@ -102,6 +105,11 @@ bool nic_merge(struct nic_agg *agg, struct nic_flow *flow, const struct nic_pack
 /* The packet begins an aggregate of this closed flow, or passes alone if it can have no second. */
 void nic_open(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet,
 	      const struct nic_parsed *parsed);
+/*
+ * The same for a packet whose header equals that of the flow's last aggregate under its mask. False:
+ * it is not one to be merged, and nothing was done.
+ */
+bool nic_reopen(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet);
 /* The packet passes alone. flow is NULL or closed; hash 0: of none. */
 void nic_pass(struct nic_agg *agg, struct nic_flow *flow, uint32_t hash,
 	      const struct nic_packet *packet, const struct nic_parsed *parsed);
@@ -109,7 +117,10 @@ void nic_close(struct nic_agg *agg, struct nic_flow *flow, enum nic_close reason
 
 /* ---- header.c ---- */
 
-void nic_header_keep(struct nic_flow *flow, const uint8_t *data);
+/* Another header: its mask and sums. */
+void nic_header_keep(struct nic_flow *flow, const uint8_t *data, const struct nic_layout *layout);
+/* One that is equal under the mask: only what may differ is new. */
+void nic_header_renew(struct nic_flow *flow, const uint8_t *data);
 void nic_sums_make(const uint8_t *data, const struct nic_layout *layout, struct nic_sums *ret_sums);
 /* Are the lengths of all headers those of one datagram inside the frame? */
 bool nic_lengths_get(const struct nic_packet *packet, const struct nic_layout *layout,

@@ -44,15 +44,34 @@ static void mask_make(uint8_t *mask, const struct nic_layout *layout)
 		memset(mask + layout->outer_l4 + UDP_CSUM, 0, 2);
 }
 
-/* flow->layout says how long it is. */
-void nic_header_keep(struct nic_flow *flow, const uint8_t *data)
+static bool layout_equal(const struct nic_layout *a, const struct nic_layout *b)
 {
-	unsigned len = flow->layout.header_len;
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
 
-	flow->words = (uint8_t)((len + 7) / 8);
-	flow->header[flow->words - 1] = flow->mask[flow->words - 1] = 0;
-	memcpy(flow->header, data, len);
-	mask_make((uint8_t *)flow->mask, &flow->layout);
+void nic_header_keep(struct nic_flow *flow, const uint8_t *data, const struct nic_layout *layout)
+{
+	if (flow->words == 0 || !layout_equal(&flow->layout, layout)) {
+		flow->layout = *layout;
+		flow->words = (uint8_t)((layout->header_len + 7) / 8);
+		flow->mask[flow->words - 1] = 0;
+		mask_make((uint8_t *)flow->mask, layout);
+	}
+	nic_header_renew(flow, data);
+	nic_sums_make(data, layout, &flow->sums);
+}
+
+/* Whole words, and only what is sure to be there: the last one may reach into the payload. */
+void nic_header_renew(struct nic_flow *flow, const uint8_t *data)
+{
+	unsigned len = flow->layout.header_len, whole = len / 8;
+
+	for (unsigned i = 0; i < whole; i++)
+		memcpy(&flow->header[i], data + i * 8, 8);
+	if (len % 8) {
+		flow->header[whole] = 0;
+		memcpy(&flow->header[whole], data + whole * 8, len % 8);
+	}
 }
 
 bool nic_header_equal_short(const struct nic_flow *flow, const struct nic_packet *packet)
@@ -255,7 +274,8 @@ void nic_header_finish(struct nic_agg *agg, const struct nic_flow *flow)
 	uint8_t *header = (uint8_t *)agg->scratch;
 	uint32_t end = layout->header_len + flow->payload_len;
 
-	memcpy(header, flow->header, layout->header_len);
+	for (unsigned i = 0; i < flow->words; i++)
+		agg->scratch[i] = flow->header[i];
 	nic_finish_ip(header + layout->l3, layout->flags & NIC_LAYOUT_V6, flow->sums.l3,
 		      end - layout->l3);
 	finish_transport(header, agg, flow, end);

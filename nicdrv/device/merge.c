@@ -271,52 +271,47 @@ bool nic_merge(struct nic_agg *agg, struct nic_flow *flow, const struct nic_pack
 
 /* ---- beginning ---- */
 
-/* The state of a flow whose only packet this is. */
+/* The state of a flow whose only packet this is; layout, sums and mask are there. */
 static void flow_begin(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet,
-		       const struct nic_parsed *parsed)
+		       const struct nic_lengths *lengths)
 {
-	const struct nic_layout *layout = &parsed->layout;
+	const struct nic_layout *layout = &flow->layout;
 	const uint8_t *data = packet->data;
+	bool udp = layout->flags & NIC_LAYOUT_UDP;
 
-	flow->layout = *layout;
 	flow->trust = (uint8_t)trust_of(agg, packet);
 	flow->id_kind = flow->outer_id_kind = NIC_ID_UNKNOWN;
 	flow->id = be16_get(data + layout->l3 + IP4_ID);
 	flow->outer_id = be16_get(data + layout->outer_l3 + IP4_ID);
-	flow->gso_size = (uint16_t)parsed->payload_len;
+	flow->gso_size = (uint16_t)lengths->payload;
 	flow->segment_count = 1;
-	flow->payload_len = parsed->payload_len;
-	flow->next_seq = parsed->seq + parsed->payload_len;
-	flow->push = parsed->tcp_flags & TCP_PSH;
+	flow->payload_len = lengths->payload;
+	flow->next_seq = udp ? 0 : be32_get(data + layout->l4 + TCP_SEQ) + lengths->payload;
+	flow->push = !udp && data[layout->l4 + TCP_FLAGS] & TCP_PSH;
 	flow->payload_sum = 0;
 	flow->slot = (struct nic_slot){ { 0, 0 } };
-	nic_sums_make(data, layout, &flow->sums);
-	nic_header_keep(flow, data);
 }
 
-void nic_open(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet,
-	      const struct nic_parsed *parsed)
+/* After flow_begin(): the packet is placed, and the aggregate is open unless nothing can follow. */
+static void flow_place(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet,
+		       const struct nic_lengths *lengths)
 {
-	const struct nic_layout *layout = &parsed->layout;
-	const uint8_t *data = packet->data;
-	struct nic_lengths lengths = { layout->header_len + parsed->payload_len,
-				       parsed->payload_len };
+	const struct nic_layout *layout = &flow->layout;
 	bool verify = verify_wanted(agg, packet), good = true;
+	struct nic_piece piece = {
+		packet,		  verify ? agg->csum : NULL,	layout->header_len,
+		lengths->payload, (uint32_t)(flow - agg->flow), NIC_HEAD
+	};
 	uint32_t sum = 0;
 
-	flow_begin(agg, flow, packet, parsed);
-	struct nic_piece piece = {
-		packet,		 verify ? agg->csum : NULL,    layout->header_len,
-		lengths.payload, (uint32_t)(flow - agg->flow), NIC_HEAD
-	};
 	if (agg->ops->place(agg->sink, &flow->slot, &piece, &sum) < 0) {
 		agg->stats.dropped++;
 		return;
 	}
 	if (agg->flags & NIC_AGG_VERIFY)
-		good = nic_network_verify(data, layout, &flow->sums);
+		good = nic_network_verify(packet->data, layout, &flow->sums);
 	if (verify)
-		good &= nic_transport_verify(data, layout, &flow->sums, &lengths, sum);
+		good &= nic_transport_verify(packet->data, layout, &flow->sums, lengths, sum);
 	flow->open = true;
 	flow->opened_ns = agg->now_ns;
 	nic_list_append(agg, flow);
@@ -328,9 +323,41 @@ void nic_open(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packe
 		nic_close(agg, flow, NIC_CLOSE_push);
 	} else if (agg->flags & NIC_AGG_CSUM_FULL) {
 		flow->payload_len = 0; /* this one's place is the first */
-		payload_sum_add(flow, data, &lengths);
-		flow->payload_len = lengths.payload;
+		payload_sum_add(flow, packet->data, lengths);
+		flow->payload_len = lengths->payload;
 	}
+}
+
+void nic_open(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet,
+	      const struct nic_parsed *parsed)
+{
+	struct nic_lengths lengths = { parsed->layout.header_len + parsed->payload_len,
+				       parsed->payload_len };
+
+	nic_header_keep(flow, packet->data, &parsed->layout);
+	flow_begin(agg, flow, packet, &lengths);
+	flow_place(agg, flow, packet, &lengths);
+}
+
+bool nic_reopen(struct nic_agg *agg, struct nic_flow *flow, const struct nic_packet *packet)
+{
+	const struct nic_layout *layout = &flow->layout;
+	const uint8_t *data = packet->data;
+	bool whole = packet->flags & NIC_PACKET_CSUM_PARTIAL && agg->flags & NIC_AGG_CSUM_FULL;
+	struct nic_lengths lengths;
+
+	if (packet->gso_size || whole || !nic_lengths_get(packet, layout, &lengths))
+		return false;
+	if (raw16_get(data + nic_transport_csum_at(layout)) ==
+	    (layout->flags & NIC_LAYOUT_UDP ? 0 : 0xffff))
+		return false;
+	if (layout->flags & NIC_LAYOUT_OUTER_CSUM &&
+	    raw16_get(data + layout->outer_l4 + UDP_CSUM) == 0)
+		return false;
+	nic_header_renew(flow, data);
+	flow_begin(agg, flow, packet, &lengths);
+	flow_place(agg, flow, packet, &lengths);
+	return true;
 }
 
 /* ---- passing ---- */
@@ -390,6 +417,9 @@ void nic_pass(struct nic_agg *agg, struct nic_flow *flow, uint32_t hash,
 		.close = NIC_CLOSE_single,
 		.layout = parsed->layout,
 	};
+	/* Of what was not parsed, its sender knows where the checksum is. */
+	if (trust == NIC_TRUST_PARTIAL && packet->csum_offset == UDP_CSUM)
+		aggregate.flags |= NIC_AGGREGATE_UDP;
 	if (flow)
 		flow_count(agg, flow, 1, packet->len);
 	publish(agg, &slot, &aggregate);

@@ -36,7 +36,7 @@ struct nic_packet {
 	uint16_t flags;	   /* enum nic_packet_flags */
 	uint16_t gso_size; /* not 0: already aggregated by whoever sent it; with CSUM_PARTIAL */
 	uint8_t gso_type;  /* then VIRTIO_NET_HDR_GSO_* */
-	uint16_t csum_start, csum_offset; /* with CSUM_PARTIAL */
+	uint16_t csum_start, csum_offset; /* with CSUM_PARTIAL; the start at most NIC_HEADER_MAX */
 	void *cookie;			  /* the caller's */
 };
 

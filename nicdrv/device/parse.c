@@ -123,6 +123,16 @@ static bool tcp_wanted(const struct cursor *c)
 	return c->proto == PROTO_TCP && c->want & want;
 }
 
+/*
+ * Is it a datagram of a tunnel that was not entered? Then it is in no flow: what is behind the UDP
+ * header decides whether it is one, so equal headers would not mean equal flows.
+ */
+static bool is_stray(const struct cursor *c)
+{
+	return c->want & NIC_WANT_VXLAN && !(c->out->layout.flags & NIC_LAYOUT_TUNNEL) &&
+	       be16_get(c->data + c->at + 2) == VXLAN_PORT;
+}
+
 static bool udp_wanted(const struct cursor *c)
 {
 	return c->proto == PROTO_UDP && c->want & NIC_WANT_UDP;
@@ -188,7 +198,7 @@ static void transport(struct cursor *c)
 		return;
 	if (c->proto == PROTO_TCP && room(c, TCP_LEN))
 		tcp(c);
-	else if (c->proto == PROTO_UDP && room(c, UDP_LEN))
+	else if (c->proto == PROTO_UDP && room(c, UDP_LEN) && !is_stray(c))
 		udp(c);
 }
 

@@ -291,6 +291,25 @@ static void input__udp_without_checksum_or_not_wanted__alone(void **state)
 	assert_int_equal(nic_agg_stats(scene->agg)->other, 2);
 }
 
+/* What is behind the headers makes it a tunnel or none; the headers are equal. */
+static void input__udp_to_the_tunnel_port_that_is_no_tunnel__in_no_flow(void **state)
+{
+	struct scene *scene = *state;
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct desc desc = { .tunnel = true, .payload_len = L, .outer_id = (uint16_t)i };
+
+		frame_build(&desc, &scene->frame);
+		if (i < 2)
+			scene->frame.data[ETH_LEN + IP4_LEN + UDP_LEN] = 0;
+		struct nic_packet packet = frame_packet(&scene->frame);
+		packet.flags = NIC_PACKET_CSUM_VALID;
+		nic_agg_input(scene->agg, &packet, 0);
+	}
+	assert_int_equal(nic_agg_stats(scene->agg)->other, 2);
+	assert_int_equal(nic_agg_stats(scene->agg)->merged, 0);
+}
+
 /* ---- what a guest is told ---- */
 
 static struct virtio_net_hdr_v1 virtio_of(struct scene *scene, unsigned index)
@@ -432,6 +451,7 @@ int main(void)
 		TEST(flow__after_traffic__its_numbers),
 		TEST(input__udp__equal_lengths_and_a_shorter_last),
 		TEST(input__udp_without_checksum_or_not_wanted__alone),
+		TEST(input__udp_to_the_tunnel_port_that_is_no_tunnel__in_no_flow),
 		TEST(virtio__aggregate_and_single__gso_and_checksum_state),
 		TEST(input__sender_left_checksum_partial__merges_with_its_like),
 		TEST(input__already_aggregated__passes_in_order_with_its_size),
