@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * host.c -- the process's side of its ring: chains of mbufs, linked from control fields alone
+ *
+ * Invariants (nic_ring_host_check):
+ *   1. each buffer is posted or held; one that is held was in exactly one chain
+ *   2. a buffer's generation counts its posts
+ *
+ * A field that says what cannot be breaks the ring: nothing more is taken from it.
+ */
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+#include "nicdrv/ring/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define VIRTIO_HEADER (offsetof(struct virtio_net_hdr_v1, num_buffers) + 2)
+
+struct own {
+	struct nic_mbuf mbuf;
+	uint16_t generation;
+	bool held;
+};
+
+struct nic_ring_host {
+	struct nic_ring_map map; /* borrows memory and buffers */
+	struct own *own;	 /* owned: one per buffer */
+	uint64_t field_tail, post_head;
+	uint32_t held;
+	bool broken;
+	struct nic_ring_host_stats stats;
+};
+
+/* ---- posting ---- */
+
+/* Ordering: the store of sequence pairs with its load in posts_take(), device.c. */
+static void post_put(struct nic_ring_host *host, uint32_t buffer)
+{
+	struct nic_post *slot = &host->map.post[host->post_head & (host->map.slot_count - 1)];
+
+	slot->buffer = buffer;
+	slot->generation = ++host->own[buffer].generation;
+	host->post_head++;
+	__atomic_store_n(&slot->sequence, (uint32_t)host->post_head, __ATOMIC_RELEASE);
+}
+
+int nic_ring_host_new(const struct nic_ring_map *map, struct nic_ring_host **ret_host)
+{
+	struct nic_ring_host *host = alloc_zero(sizeof(*host));
+	if (!host)
+		return error_set(-ENOMEM, "no memory for the host of a NIC ring");
+	host->map = *map;
+	host->own = alloc_array(map->conf.buffer_count, sizeof(*host->own));
+	if (!host->own) {
+		nic_ring_host_free(host);
+		return error_set(-ENOMEM, "no memory for %u mbufs of a NIC ring",
+				 map->conf.buffer_count);
+	}
+	for (uint32_t i = 0; i < map->conf.buffer_count; i++) {
+		host->own[i].mbuf.buffer = i;
+		post_put(host, i);
+	}
+	*ret_host = host;
+	return 0;
+}
+
+struct nic_ring_host *nic_ring_host_free(struct nic_ring_host *host)
+{
+	if (!host)
+		return NULL;
+	free(host->own);
+	free(host);
+	return NULL;
+}
+
+/* ---- receiving ---- */
+
+static int broken(struct nic_ring_host *host, const char *what, uint32_t value)
+{
+	host->broken = true;
+	return error_set(-EPROTO, "the NIC broke the ring, field %llu: %s %u; open a new one",
+			 (unsigned long long)host->field_tail, what, value);
+}
+
+/* Ordering: pairs with the store in field_put(), device.c. */
+static bool field_ready(const struct nic_ring_host *host, uint64_t at)
+{
+	const struct nic_field *slot = &host->map.field[at & (host->map.slot_count - 1)];
+
+	return __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE) == (uint32_t)at + 1;
+}
+
+/* Once, so that what is checked is what is used. */
+static struct nic_field field_copy(const struct nic_ring_host *host, uint64_t at)
+{
+	struct nic_field field;
+
+	memcpy(&field, &host->map.field[at & (host->map.slot_count - 1)], sizeof(field));
+	__asm__ volatile("" ::: "memory");
+	return field;
+}
+
+/* What holds for every field, alone. */
+static int field_check(struct nic_ring_host *host, const struct nic_field *field, bool first)
+{
+	uint32_t size = host->map.conf.buffer_size;
+
+	if (field->version != FIELD_VERSION)
+		return broken(host, "version", field->version);
+	if (field->buffer >= host->map.conf.buffer_count)
+		return broken(host, "no such buffer", field->buffer);
+	const struct own *own = &host->own[field->buffer];
+	if (own->held)
+		return broken(host, "a buffer that was not posted", field->buffer);
+	if (own->generation != field->generation)
+		return broken(host, "a buffer of another generation", field->buffer);
+	if (field->offset != (first ? host->map.conf.headroom : 0))
+		return broken(host, "offset", field->offset);
+	if (field->data_len == 0 || field->data_len > size - field->offset)
+		return broken(host, "length", field->data_len);
+	return 0;
+}
+
+static struct nic_mbuf *mbuf_take(struct nic_ring_host *host, const struct nic_field *field)
+{
+	struct own *own = &host->own[field->buffer];
+
+	own->held = true;
+	host->held++;
+	own->mbuf.next = NULL;
+	own->mbuf.data = host->map.buffers + (size_t)field->buffer * host->map.conf.buffer_size +
+			 field->offset;
+	own->mbuf.len = field->data_len;
+	return &own->mbuf;
+}
+
+/* The buffers behind the first one. */
+static int chain_rest(struct nic_ring_host *host, const struct nic_field *first,
+		      struct nic_chain *chain)
+{
+	struct nic_mbuf *last = chain->first;
+
+	for (uint32_t i = 1; i < first->index; i++) {
+		if (!field_ready(host, host->field_tail + i))
+			return broken(host, "a chain without its buffer", i);
+		struct nic_field field = field_copy(host, host->field_tail + i);
+		int err = field_check(host, &field, false);
+		if (err < 0)
+			return err;
+		if (field.position != (i + 1u < first->index ? NIC_MID : NIC_TAIL))
+			return broken(host, "position", field.position);
+		if (field.index != i || field.flow != first->flow)
+			return broken(host, "a field of another chain", field.index);
+		last->next = mbuf_take(host, &field);
+		last = last->next;
+		chain->len += field.data_len;
+	}
+	return 0;
+}
+
+/* Do the numbers fit together? What a reader would divide or index by is then safe. */
+static int chain_check(struct nic_ring_host *host, const struct nic_chain *chain)
+{
+	uint32_t payload = chain->len - chain->header_len;
+
+	if (chain->header_len > chain->first->len || chain->header_len > chain->len)
+		return broken(host, "header length", chain->header_len);
+	if (chain->l4 > chain->header_len && chain->header_len)
+		return broken(host, "transport header at", chain->l4);
+	if (chain->flags & ~FIELD_FLAGS_ALL)
+		return broken(host, "flags", chain->flags);
+	if (chain->segment_count == 0)
+		return broken(host, "segments", 0);
+	if (chain->segment_count > 1 && (chain->gso_size == 0 || chain->header_len == 0))
+		return broken(host, "gso size", chain->gso_size);
+	/* An aggregate made elsewhere has one segment here, and more when it is cut. */
+	if (chain->segment_count > 1 &&
+	    (payload + chain->gso_size - 1) / chain->gso_size != chain->segment_count)
+		return broken(host, "segments", chain->segment_count);
+	return 0;
+}
+
+static int chain_recv(struct nic_ring_host *host, struct nic_chain *chain)
+{
+	struct nic_field field = field_copy(host, host->field_tail);
+	int err = field_check(host, &field, true);
+	if (err < 0)
+		return err;
+	if (field.index == 0 || field.index > host->map.conf.buffer_count - host->held)
+		return broken(host, "buffers of a chain", field.index);
+	if (field.position != (field.index == 1 ? NIC_SINGLE : NIC_HEAD))
+		return broken(host, "position", field.position);
+	*chain = (struct nic_chain){ mbuf_take(host, &field),
+				     field.flow,
+				     field.data_len,
+				     field.index,
+				     field.segment_count,
+				     field.gso_size,
+				     field.flags,
+				     field.header_len,
+				     field.l4 };
+	err = chain_rest(host, &field, chain);
+	if (err < 0)
+		return err;
+	err = chain_check(host, chain);
+	if (err < 0)
+		return err;
+	host->field_tail += field.index;
+	host->stats.chains++;
+	host->stats.segments += field.segment_count;
+	host->stats.bytes += chain->len;
+	return 0;
+}
+
+int nic_ring_host_recv(struct nic_ring_host *host, struct nic_chain *ret_chains, unsigned max)
+{
+	unsigned count = 0;
+
+	if (host->broken)
+		return error_set(-EPROTO, "the NIC broke this ring at field %llu: open a new one",
+				 (unsigned long long)host->field_tail);
+	while (count < max && field_ready(host, host->field_tail)) {
+		int err = chain_recv(host, &ret_chains[count]);
+		/* What came before the broken one is good, and the next call says it. */
+		if (err < 0)
+			return count ? (int)count : err;
+		count++;
+	}
+	return (int)count;
+}
+
+/* ---- giving back ---- */
+
+static bool is_held(const struct nic_ring_host *host, const struct nic_mbuf *mbuf)
+{
+	uint32_t buffer = mbuf->buffer;
+
+	return buffer < host->map.conf.buffer_count && mbuf == &host->own[buffer].mbuf &&
+	       host->own[buffer].held;
+}
+
+int nic_ring_host_release(struct nic_ring_host *host, const struct nic_chain *chain)
+{
+	const struct nic_mbuf *mbuf = chain->first;
+
+	for (unsigned i = 0; i < chain->mbuf_count; i++, mbuf = mbuf->next)
+		if (!mbuf || !is_held(host, mbuf))
+			return error_set(-EINVAL, "a chain is released that is not held: twice?");
+	mbuf = chain->first;
+	for (unsigned i = 0; i < chain->mbuf_count; i++) {
+		const struct nic_mbuf *next = mbuf->next;
+
+		host->own[mbuf->buffer].held = false;
+		host->held--;
+		post_put(host, mbuf->buffer);
+		mbuf = next;
+	}
+	return 0;
+}
+
+/* Ordering: the fence pairs with the one of nic_ring_device_wake(). */
+bool nic_ring_host_arm(struct nic_ring_host *host)
+{
+	uint32_t *armed = &host->map.memory->armed;
+
+	__atomic_store_n(armed, 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!field_ready(host, host->field_tail))
+		return true;
+	__atomic_store_n(armed, 0, __ATOMIC_RELAXED);
+	return false;
+}
+
+uint64_t nic_ring_host_full(const struct nic_ring_host *host)
+{
+	return __atomic_load_n(&host->map.memory->full, __ATOMIC_RELAXED);
+}
+
+const struct nic_ring_host_stats *nic_ring_host_stats(const struct nic_ring_host *host)
+{
+	return &host->stats;
+}
+
+uint32_t nic_ring_host_held(const struct nic_ring_host *host)
+{
+	return host->held;
+}
+
+uint8_t *nic_chain_virtio(const struct nic_chain *chain)
+{
+	struct virtio_net_hdr_v1 header = { .num_buffers = chain->mbuf_count };
+	uint8_t *at = chain->first->data - VIRTIO_HEADER;
+
+	if (chain->flags & FIELD_PARTIAL) {
+		header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		header.csum_start = chain->l4;
+		header.csum_offset = chain->flags & FIELD_UDP ? UDP_CSUM : TCP_CSUM;
+	} else if (chain->flags & FIELD_VALID) {
+		header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+	}
+	if (chain->gso_size) {
+		header.gso_type = chain->flags & FIELD_V6 ? VIRTIO_NET_HDR_GSO_TCPV6 :
+							    VIRTIO_NET_HDR_GSO_TCPV4;
+		if (chain->flags & FIELD_UDP)
+			header.gso_type = NIC_GSO_UDP_L4;
+		header.gso_size = chain->gso_size;
+		header.hdr_len = chain->header_len;
+	}
+	memcpy(at, &header, VIRTIO_HEADER);
+	return at;
+}
+
+void nic_ring_host_check(const struct nic_ring_host *host)
+{
+	uint32_t held = 0;
+	uint64_t posts = 0;
+
+	for (uint32_t i = 0; i < host->map.conf.buffer_count; i++) {
+		held += host->own[i].held;
+		posts += host->own[i].generation;
+		FARBUS_ASSERT(host->own[i].mbuf.buffer == i);
+	}
+	FARBUS_ASSERT(held == host->held);
+	/* Generations have 16 bits. */
+	FARBUS_ASSERT((uint16_t)posts == (uint16_t)host->post_head);
+}
