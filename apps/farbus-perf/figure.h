@@ -51,6 +51,9 @@ struct figure {
  */
 int figures_new(const struct options *options, struct figure **ret_figure, size_t *ret_count);
 
+/* What its floor is where it was measured; NULL: there is none. pair may be NULL. */
+const char *figure_floor_name(const struct figure *figure, const struct pair *pair);
+
 /* figure_access.c: put, get and atomics */
 int figure_put8_flush(const struct figure_bench *bench, const struct figure *figure,
 		      struct measure_result *ret_result);

@@ -7,6 +7,7 @@
  */
 #include "apps/farbus-perf/figure.h"
 
+#include "apps/farbus-perf/tcp_floor.h"
 #include "base/clock.h"
 #include <farbus/inline.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define SMALL_LEN ((uint64_t)256 << 10)
 #define BATCH_NS (100 * NS_PER_US)
 #define ROUND_MIN 4
+#define STREAM_MIN ((size_t)64 << 10) /* shorter gets are compared with a round trip */
 
 struct access {
 	const struct pair *pair;
@@ -23,6 +25,127 @@ struct access {
 	size_t len, piece;
 	uint64_t cursor;
 };
+
+/* ---- over a network: bare TCP -------------------------------------------------------------- */
+
+/* As many bytes there as back: a put and what says that it is done, or an atomic, has no less. */
+static int tcp_round_floor(void *arg, uint64_t count)
+{
+	struct access *access = arg;
+	int err = 0;
+
+	for (uint64_t i = 0; i < count && err == 0; i++)
+		err = tcp_floor_round(access->pair->tcp_floor, access->local, access->local,
+				      access->piece);
+	return err;
+}
+
+static uint64_t piece_next(struct access *access);
+
+static int tcp_fetch_floor(void *arg, uint64_t count)
+{
+	struct access *access = arg;
+	int err = 0;
+
+	for (uint64_t i = 0; i < count && err == 0; i++) {
+		uint64_t off = piece_next(access);
+
+		err = tcp_floor_fetch(access->pair->tcp_floor, off, access->local + off,
+				      access->piece);
+	}
+	return err;
+}
+
+/* As long as there is memory in a row: the pieces that are left, up to the end. */
+static uint64_t run_next(struct access *access, uint64_t *count)
+{
+	uint64_t off = access->cursor, most = (access->len - off) / access->piece;
+
+	*count = *count < most ? *count : most;
+	access->cursor = off + *count * access->piece;
+	if (access->cursor + access->piece > access->len)
+		access->cursor = 0;
+	return off;
+}
+
+static int tcp_put_stream_floor(void *arg, uint64_t count)
+{
+	struct access *access = arg;
+	int err = 0;
+
+	while (count && err == 0) {
+		uint64_t n = count, off = run_next(access, &n);
+
+		err = tcp_floor_stream(access->pair->tcp_floor, off, access->local + off,
+				       n * access->piece, access->piece);
+		count -= n;
+	}
+	return err < 0 ? err : tcp_floor_settle(access->pair->tcp_floor);
+}
+
+static int tcp_get_stream_floor(void *arg, uint64_t count)
+{
+	struct access *access = arg;
+	int err = 0;
+
+	while (count && err == 0) {
+		uint64_t n = count, off = run_next(access, &n);
+
+		err = tcp_floor_fetch(access->pair->tcp_floor, off, access->local + off,
+				      n * access->piece);
+		count -= n;
+	}
+	return err;
+}
+
+enum network_floor { NETWORK_ROUND, NETWORK_FETCH, NETWORK_PUT_STREAM, NETWORK_GET_STREAM };
+
+static enum network_floor network_floor(const struct figure *figure)
+{
+	if (figure->better == FIGURE_TIMES_FLOOR)
+		return NETWORK_ROUND;
+	if (figure->measure != figure_get)
+		return NETWORK_PUT_STREAM;
+	return figure->bytes < STREAM_MIN ? NETWORK_FETCH : NETWORK_GET_STREAM;
+}
+
+static measure_fn floor_choose(const struct figure_bench *bench, const struct figure *figure,
+			       measure_fn memory)
+{
+	static const measure_fn network[] = {
+		[NETWORK_ROUND] = tcp_round_floor,
+		[NETWORK_FETCH] = tcp_fetch_floor,
+		[NETWORK_PUT_STREAM] = tcp_put_stream_floor,
+		[NETWORK_GET_STREAM] = tcp_get_stream_floor,
+	};
+
+	return bench->pair->tcp_floor ? network[network_floor(figure)] : memory;
+}
+
+const char *figure_floor_name(const struct figure *figure, const struct pair *pair)
+{
+	static const char *const network[] = {
+		[NETWORK_ROUND] = "TCP round trip",
+		[NETWORK_FETCH] = "TCP request and answer",
+		[NETWORK_PUT_STREAM] = "TCP stream",
+		[NETWORK_GET_STREAM] = "TCP stream",
+	};
+
+	if (!pair || !pair->tcp_floor || !(figure->needs & FIGURE_NEEDS_PAIR))
+		return figure->floor;
+	return network[network_floor(figure)];
+}
+
+/* Over a network a stream of puts ends when they are all there, as that of the floor does. */
+static int stream_end(const struct access *access)
+{
+	if (!access->pair->tcp_floor)
+		return 0;
+	return farbus_flush(access->pair->farbus, access->region, FARBUS_FLUSH_REMOTE,
+			    FARBUS_TIMEOUT_DEFAULT);
+}
+
+/* ---- measuring ----------------------------------------------------------------------------- */
 
 /* passes: a batch is one pass over the whole memory, not what fits into BATCH_NS. */
 static int access_measure(const struct figure_bench *bench, const struct figure *figure,
@@ -41,7 +164,8 @@ static int access_measure(const struct figure_bench *bench, const struct figure 
 				       .len = pair->memory.len,
 				       .piece = figure->bytes };
 	struct access with[2] = { access, access };
-	struct measure_side sides[2] = { { subject, &with[0] }, { floor, &with[1] } };
+	struct measure_side sides[2] = { { subject, &with[0] },
+					 { floor_choose(bench, figure, floor), &with[1] } };
 
 	plan.batch_warm = passes;
 	if (passes)
@@ -178,7 +302,8 @@ static uint64_t scattered(uint64_t i)
 
 static int put8_rate_subject(void *arg, uint64_t count)
 {
-	struct farbus_region *region = ((struct access *)arg)->region;
+	struct access *access = arg;
+	struct farbus_region *region = access->region;
 
 	for (uint64_t i = 0; i < count; i++) {
 		int err = farbus_put64(region, scattered(i), i);
@@ -186,12 +311,13 @@ static int put8_rate_subject(void *arg, uint64_t count)
 		if (err < 0)
 			return err;
 	}
-	return 0;
+	return stream_end(access);
 }
 
 static int put8_rate_call_subject(void *arg, uint64_t count)
 {
-	struct farbus_region *region = ((struct access *)arg)->region;
+	struct access *access = arg;
+	struct farbus_region *region = access->region;
 
 	for (uint64_t i = 0; i < count; i++) {
 		int err = farbus_put(region, scattered(i), &i, sizeof(i));
@@ -199,7 +325,7 @@ static int put8_rate_call_subject(void *arg, uint64_t count)
 		if (err < 0)
 			return err;
 	}
-	return 0;
+	return stream_end(access);
 }
 
 static int put8_rate_floor(void *arg, uint64_t count)
@@ -214,7 +340,8 @@ static int put8_rate_floor(void *arg, uint64_t count)
 /* Words next to each other: CPUs write two of a line at once, which the guard's slot prevents. */
 static int put8_rate_next_subject(void *arg, uint64_t count)
 {
-	struct farbus_region *region = ((struct access *)arg)->region;
+	struct access *access = arg;
+	struct farbus_region *region = access->region;
 
 	for (uint64_t i = 0; i < count; i++) {
 		int err = farbus_put64(region, i * 8 % SMALL_LEN, i);
@@ -222,7 +349,7 @@ static int put8_rate_next_subject(void *arg, uint64_t count)
 		if (err < 0)
 			return err;
 	}
-	return 0;
+	return stream_end(access);
 }
 
 static int put8_rate_next_floor(void *arg, uint64_t count)
@@ -275,7 +402,7 @@ static int put_subject(void *arg, uint64_t count)
 
 		err = farbus_put(access->region, off, access->local + off, access->piece);
 	}
-	return err;
+	return err < 0 ? err : stream_end(access);
 }
 
 static int put_floor(void *arg, uint64_t count)
@@ -339,7 +466,8 @@ int figure_stream(const struct figure_bench *bench, const struct figure *figure,
 				  .len = pair->stream.len,
 				  .piece = figure->bytes };
 	struct access floor = subject;
-	struct measure_side sides[2] = { { put_subject, &subject }, { put_floor, &floor } };
+	struct measure_side sides[2] = { { put_subject, &subject },
+					 { floor_choose(bench, figure, put_floor), &floor } };
 	struct measure_plan plan = { .clock = CLOCK_MONOTONIC,
 				     .budget_ns = bench->budget_ns,
 				     .round_min = ROUND_MIN,

@@ -8,9 +8,11 @@
  */
 #include "apps/farbus-perf/pair.h"
 
+#include "apps/farbus-perf/tcp_floor.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include <errno.h>
+#include <farbus/inline.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -83,7 +85,8 @@ static void memory_lens(const struct options *options, bool stream, size_t ret_l
 
 /* ---- the target -------------------------------------------------------------------------- */
 
-static int memory_offer(struct farbus *farbus, const char *name, size_t len)
+/* In its last word the memory says on which CPU the target is, and one more. */
+static int memory_offer(struct farbus *farbus, const char *name, size_t len, int cpu)
 {
 	struct farbus_region *region;
 	struct farbus_token token;
@@ -92,6 +95,8 @@ static int memory_offer(struct farbus *farbus, const char *name, size_t len)
 	if (err == 0)
 		err = farbus_region_grant(region, 0, len, FARBUS_R | FARBUS_W | FARBUS_A, NULL,
 					  &token);
+	if (err == 0)
+		err = farbus_put64(region, len - 8, (uint64_t)(cpu + 1));
 	if (err == 0)
 		err = farbus_publish(farbus, name, &token);
 	return err < 0 ? farbus_failed(err, name) : 0;
@@ -126,7 +131,7 @@ static int target_run(struct farbus *farbus, const struct options *options, bool
 	memory_lens(options, stream, len);
 	for (int i = 0; i < MEMORY_COUNT && err == 0; i++)
 		if (len[i])
-			err = memory_offer(farbus, memory_name[i], len[i]);
+			err = memory_offer(farbus, memory_name[i], len[i], cpu);
 	return err < 0 ? err : initiator_wait(farbus);
 }
 
@@ -141,7 +146,7 @@ static uint8_t *plain_memory(size_t len)
 }
 
 static int memory_take(struct farbus *farbus, const char *name, size_t len,
-		       struct pair_memory *memory)
+		       struct pair_memory *memory, uint64_t *ret_cpu)
 {
 	struct farbus_token token;
 	void *window;
@@ -152,6 +157,9 @@ static int memory_take(struct farbus *farbus, const char *name, size_t len,
 	if (err < 0)
 		return farbus_failed(err, name);
 	memory->len = len;
+	err = farbus_get64(memory->region, len - 8, ret_cpu);
+	if (err < 0)
+		return farbus_failed(err, name);
 	err = farbus_region_advise(memory->region, 0, len, FARBUS_ADVISE_POPULATE);
 	if (err < 0 && err != -ENOTSUP)
 		return farbus_failed(err, name);
@@ -180,23 +188,35 @@ static int local_new(struct pair *pair)
 	return 0;
 }
 
+static bool over_tcp(const struct farbus_region_info *info)
+{
+	return info->path == FARBUS_PATH_SERVED && strcmp(info->transport, "shm") != 0 &&
+	       strcmp(info->transport, "verbs") != 0;
+}
+
 static int initiator_run(struct pair *pair, const struct options *options, bool stream)
 {
 	struct pair_memory *const memory[] = { &pair->memory, &pair->stream };
 	size_t len[MEMORY_COUNT];
+	uint64_t cpu = 0;
 	int err = 0;
 
 	pair_pin(options->cpu[0], 0, &pair->cpu);
 	memory_lens(options, stream, len);
 	for (int i = 0; i < MEMORY_COUNT && err == 0; i++)
 		if (len[i])
-			err = memory_take(pair->farbus, memory_name[i], len[i], memory[i]);
+			err = memory_take(pair->farbus, memory_name[i], len[i], memory[i], &cpu);
 	if (err == 0)
 		err = local_new(pair);
 	if (err < 0)
 		return err;
+	pair->cpu_target = (int)cpu - 1;
 	err = farbus_region_info(pair->memory.region, &pair->info);
-	return err < 0 ? farbus_failed(err, "region_info") : 0;
+	if (err < 0)
+		return farbus_failed(err, "region_info");
+	return over_tcp(&pair->info) ?
+		       tcp_floor_open(pair->cpu_target, pair->local_len, &pair->tcp_floor) :
+		       0;
 }
 
 /* ---- how the target is started ----------------------------------------------------------- */
@@ -342,6 +362,7 @@ int pair_open(const struct options *options, char **argv, bool stream, struct pa
 close_pair:
 	if (err < 0 && pair->target > 0)
 		kill(pair->target, SIGTERM); /* or it would wait for us until its own time limit */
+	tcp_floor_close(pair->tcp_floor);
 	farbus_close(pair->farbus);
 	if (pair->target > 0)
 		waitpid(pair->target, NULL, 0);
@@ -357,6 +378,7 @@ int pair_close(struct pair *pair)
 
 	if (!pair)
 		return 0;
+	tcp_floor_close(pair->tcp_floor); /* first: it has descriptors of ours */
 	farbus_close(pair->farbus);
 	if (pair->target > 0)
 		err = target_end(pair->target);

@@ -30,8 +30,10 @@ struct pair {
 	uint8_t *local;		   /* what is put, where is got: as long as the longer of them */
 	size_t local_len;
 	struct farbus_region_info info;
-	int cpu;      /* -1: not pinned */
-	pid_t target; /* 0: a launcher started it */
+	int cpu;		     /* -1: not pinned */
+	int cpu_target;		     /* -1: not known */
+	struct tcp_floor *tcp_floor; /* owned; NULL: the path is not through a TCP network */
+	pid_t target;		     /* 0: a launcher started it */
 };
 
 /* Did a launcher start this process? */

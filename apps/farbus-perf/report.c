@@ -47,13 +47,14 @@ static void json_figure(const struct pair *pair, const struct figure *figure,
 			const struct measure_result *result)
 {
 	const struct measure_stat *s = &result->subject, *f = &result->floor;
+	const char *floor = figure_floor_name(figure, pair);
 
 	printf("{\"name\":\"%s\",\"group\":\"%s\",\"unit\":\"ns\",\"min\":%.4g,\"median\":%.4g,",
 	       figure->name, figure->group, s->min, s->median);
-	if (figure->floor)
+	if (floor)
 		printf("\"floor\":%.4g,\"floor_median\":%.4g,\"floor_is\":\"%s\",\"ratio\":%.4f,"
 		       "\"ratio_median\":%.4f,",
-		       f->min, f->median, figure->floor, ratio_of(figure, s->min, f->min),
+		       f->min, f->median, floor, ratio_of(figure, s->min, f->min),
 		       ratio_of(figure, s->median, f->median));
 	else
 		printf("\"floor\":null,\"ratio\":null,");
@@ -72,17 +73,19 @@ static void rate_text(const struct figure *figure, double ns, char *ret_text, si
 		snprintf(ret_text, size, "%.0f M/s", 1e3 / ns);
 }
 
-static void table_figure(const struct figure *figure, const struct measure_result *result)
+static void table_figure(const struct pair *pair, const struct figure *figure,
+			 const struct measure_result *result)
 {
 	const struct measure_stat *s = &result->subject, *f = &result->floor;
+	const char *floor = figure_floor_name(figure, pair);
 	char rate[32];
 
 	rate_text(figure, s->min, rate, sizeof(rate));
 	printf("%-17s %10.4g %10.4g %12s", figure->name, s->min, s->median, rate);
-	if (figure->floor)
+	if (floor)
 		printf(" %10.4g %7.2f %7.2f  %s %s\n", f->min, ratio_of(figure, s->min, f->min),
 		       ratio_of(figure, s->median, f->median),
-		       figure->better == FIGURE_TIMES_FLOOR ? "x" : "of", figure->floor);
+		       figure->better == FIGURE_TIMES_FLOOR ? "x" : "of", floor);
 	else
 		printf(" %10s %7s %7s  no floor in this build\n", "-", "-", "-");
 }
@@ -114,7 +117,7 @@ void report_figure(const struct options *options, const struct pair *pair,
 	if (options->json)
 		json_figure(pair, figure, result);
 	else
-		table_figure(figure, result);
+		table_figure(pair, figure, result);
 	fflush(stdout);
 }
 
