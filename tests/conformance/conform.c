@@ -160,8 +160,11 @@ int job_open(struct stage *stage, unsigned int number, const struct farbus_conf 
 
 uint32_t grant_flags(const struct stage *stage)
 {
-	/* Over a network that is what a grant without flags comes to. */
-	return stage->class == CONFORM_SERVED && !stage->network ? FARBUS_GRANT_SERVED : 0;
+	/* Over a network without devices for it that is what a grant without flags comes to. */
+	const char *transport = getenv("FARBUS_TRANSPORT");
+	bool anyway = stage->network && !(transport && strstr(transport, "verbs"));
+
+	return stage->class == CONFORM_SERVED && !anyway ? FARBUS_GRANT_SERVED : 0;
 }
 
 struct farbus_region *rank_alloc(struct rank *rank, size_t len, uint32_t flags)
