@@ -18,11 +18,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK_ENTRIES 1024
 #define CHUNK_MAX 512 /* half a million ranges */
-#define LOOKS 10000   /* at an entry that is being changed */
+#define LOOKS 10000   /* at an entry that is being changed: for about a second */
+#define LOOKS_YIELDING 100
+#define LOOK_PAUSE_NS 100000
 
 struct fault_entry {
 	_Atomic uint32_t seq;
@@ -79,12 +82,16 @@ static enum look entry_look(struct fault_entry *entry, uintptr_t va, process_fau
 static bool entry_match(struct fault_entry *entry, uintptr_t va, process_fault_fn *ret_fn,
 			void **ret_arg)
 {
+	static const struct timespec pause = { .tv_nsec = LOOK_PAUSE_NS };
 	enum look look = LOOK_CHANGING;
 
 	for (int i = 0; i < LOOKS && look == LOOK_CHANGING; i++) {
 		look = entry_look(entry, va, ret_fn, ret_arg);
-		if (look == LOOK_CHANGING)
+		/* Who changes it may have lost its CPU, to others than us: then yielding is no wait. */
+		if (look == LOOK_CHANGING && i < LOOKS_YIELDING)
 			sched_yield();
+		else if (look == LOOK_CHANGING)
+			nanosleep(&pause, NULL);
 	}
 	return look == LOOK_HIT;
 }
