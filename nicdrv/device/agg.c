@@ -231,6 +231,18 @@ static void header_fetch(const uint8_t *data)
 	__builtin_prefetch(data + 64);
 }
 
+/* The header was fetched some packets ago. */
+static inline void flow_fetch(const struct nic_agg *agg, const struct nic_packet *packet)
+{
+	if (packet->len < GUESS_LEN)
+		return;
+	const struct nic_flow *flow = &agg->flow[agg->guess[guess_of(packet->data)]];
+	__builtin_prefetch(flow);
+	__builtin_prefetch(flow->header);
+	__builtin_prefetch(flow->header + 8);
+	__builtin_prefetch(flow->mask);
+}
+
 void nic_agg_input_burst(struct nic_agg *agg, const struct nic_packet *packets, uint32_t count,
 			 uint64_t now_ns)
 {
@@ -240,6 +252,8 @@ void nic_agg_input_burst(struct nic_agg *agg, const struct nic_packet *packets, 
 	for (uint32_t i = 0; i < count; i++) {
 		if (i + PREFETCH_AHEAD < count)
 			header_fetch(packets[i + PREFETCH_AHEAD].data);
+		if (i + 1 < count)
+			flow_fetch(agg, &packets[i + 1]);
 		input_one(agg, &packets[i]);
 	}
 }

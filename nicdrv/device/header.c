@@ -226,7 +226,9 @@ void nic_finish_ip(uint8_t *ip, bool v6, uint64_t sum, uint32_t len)
 		return;
 	}
 	be16_put(ip + IP4_TOTAL, len);
-	raw16_put(ip + IP4_CSUM, nic_checksum_of(sum + raw32_get(ip + IP4_TOTAL), false));
+	/* Not read back: a load wider than the store before it waits for the cache. */
+	sum += nic_swap16(len) + raw16_get(ip + IP4_ID);
+	raw16_put(ip + IP4_CSUM, nic_checksum_of(sum, false));
 }
 
 static void finish_transport(uint8_t *header, const struct nic_agg *agg,
