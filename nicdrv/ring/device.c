@@ -120,14 +120,15 @@ static void post_take(struct nic_ring_device *device, const struct nic_post *pos
 	device->free[device->free_count++] = post->buffer;
 }
 
-/* Ordering: the load of sequence pairs with its store in post_put(), host.c. */
+/* Ordering: the load of the last word pairs with its store in post_put(), host.c. */
 static void posts_take(struct nic_ring_device *device)
 {
 	uint32_t slots = device->map.slot_count;
 
 	while (!device->posts_broken) {
 		const struct nic_post *slot = &device->map.post[device->post_tail & (slots - 1)];
-		uint32_t sequence = __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE);
+		const uint64_t *word = (const uint64_t *)(const void *)slot;
+		uint32_t sequence = (uint32_t)(__atomic_load_n(word + 1, __ATOMIC_ACQUIRE) >> 32);
 		uint32_t next = (uint32_t)device->post_tail + 1;
 
 		if (sequence != next) {
@@ -137,9 +138,10 @@ static void posts_take(struct nic_ring_device *device)
 			device->stats.bad_posts += device->posts_broken;
 			return;
 		}
-		struct nic_post post = { .buffer = __atomic_load_n(&slot->buffer, __ATOMIC_RELAXED),
-					 .generation = __atomic_load_n(&slot->generation,
-								       __ATOMIC_RELAXED) };
+		/* Once: what is checked is what is used. */
+		uint64_t first = __atomic_load_n(word, __ATOMIC_RELAXED);
+		struct nic_post post = { .buffer = (uint32_t)first,
+					 .generation = (uint16_t)(first >> 32) };
 		device->post_tail++;
 		post_take(device, &post);
 	}
@@ -297,13 +299,14 @@ static void ring_unplace(void *sink, struct nic_slot *slot, const struct nic_pie
 
 /* ---- publishing ---- */
 
-/* Ordering: the store of sequence pairs with its load in field_ready(), host.c. */
+/* Ordering: the store of the last word pairs with its load in field_load(), host.c. */
 static void field_put(struct nic_ring_device *device, uint64_t at, struct nic_field *field)
 {
 	struct nic_field *slot = &device->map.field[at & (device->map.slot_count - 1)];
+	uint64_t last = field->index | (uint64_t)field->flags << 16 | (at + 1) << 32;
 
-	memcpy(slot, field, offsetof(struct nic_field, sequence));
-	__atomic_store_n(&slot->sequence, (uint32_t)at + 1, __ATOMIC_RELEASE);
+	memcpy(slot, field, 24);
+	__atomic_store_n((uint64_t *)(void *)slot + 3, last, __ATOMIC_RELEASE);
 }
 
 static struct nic_field field_first(const struct nic_ring_device *device, const struct open *open,

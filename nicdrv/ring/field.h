@@ -15,8 +15,8 @@
  * bits. There is no shared head and no credit: there are at least as many slots as buffers, and a
  * buffer is in at most one of them.
  *
- * Ordering: sequence is stored with release after the rest of its slot and after the bytes of the
- * buffer, and loaded with acquire. Of a chain the field of HEAD is published last, so that
+ * Ordering: the last word of a slot, with the sequence in its upper half, is stored with release after
+ * the rest of the slot and after the bytes of the buffer, and loaded with acquire. Of a chain the field of HEAD is published last, so that
  * who sees it sees all. A post is stored after the host's last access to the buffer and to
  * its field.
  *
@@ -82,6 +82,8 @@ struct nic_ring_header {
 	uint8_t reserved2[56];
 };
 
+_Static_assert(offsetof(struct nic_field, index) == 24, "the last word is published as one");
+_Static_assert(offsetof(struct nic_post, reserved[1]) == 8, "the last word is published as one");
 _Static_assert(sizeof(struct nic_field) == 32, "two fields per cache line");
 _Static_assert(sizeof(struct nic_post) == 16, "four posts per cache line");
 _Static_assert(offsetof(struct nic_ring_header, armed) == 64, "no line has two writers");

@@ -35,15 +35,16 @@ struct nic_ring_host {
 
 /* ---- posting ---- */
 
-/* Ordering: the store of sequence pairs with its load in posts_take(), device.c. */
-static void post_put(struct nic_ring_host *host, uint32_t buffer)
+/* Ordering: the store of the last word pairs with its load in posts_take(), device.c. */
+static inline void post_put(struct nic_ring_host *host, struct own *own)
 {
 	struct nic_post *slot = &host->map.post[host->post_head & (host->map.slot_count - 1)];
+	uint64_t word[2] = { own->mbuf.buffer | (uint64_t)++own->generation << 32,
+			     (host->post_head + 1) << 32 };
 
-	slot->buffer = buffer;
-	slot->generation = ++host->own[buffer].generation;
 	host->post_head++;
-	__atomic_store_n(&slot->sequence, (uint32_t)host->post_head, __ATOMIC_RELEASE);
+	memcpy(slot, word, 8);
+	__atomic_store_n((uint64_t *)(void *)slot + 1, word[1], __ATOMIC_RELEASE);
 }
 
 int nic_ring_host_new(const struct nic_ring_map *map, struct nic_ring_host **ret_host)
@@ -60,7 +61,7 @@ int nic_ring_host_new(const struct nic_ring_map *map, struct nic_ring_host **ret
 	}
 	for (uint32_t i = 0; i < map->conf.buffer_count; i++) {
 		host->own[i].mbuf.buffer = i;
-		post_put(host, i);
+		post_put(host, &host->own[i]);
 	}
 	*ret_host = host;
 	return 0;
@@ -77,33 +78,71 @@ struct nic_ring_host *nic_ring_host_free(struct nic_ring_host *host)
 
 /* ---- receiving ---- */
 
-static int broken(struct nic_ring_host *host, const char *what, uint32_t value)
+static __attribute__((cold, noinline)) int broken(struct nic_ring_host *host, const char *what,
+						  uint32_t value)
 {
 	host->broken = true;
 	return error_set(-EPROTO, "the NIC broke the ring, field %llu: %s %u; open a new one",
 			 (unsigned long long)host->field_tail, what, value);
 }
 
-/* Ordering: pairs with the store in field_put(), device.c. */
-static bool field_ready(const struct nic_ring_host *host, uint64_t at)
-{
-	const struct nic_field *slot = &host->map.field[at & (host->map.slot_count - 1)];
+/*
+ * A field as it stands in memory, in four words: read once, so that what is checked is what is used.
+ *
+ * Ordering: the load of the last word pairs with its store in field_put(), device.c.
+ */
+struct words {
+	uint64_t word[4];
+};
 
-	return __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE) == (uint32_t)at + 1;
+static inline const struct nic_field *field_slot(const struct nic_ring_host *host, uint64_t at)
+{
+	return &host->map.field[at & (host->map.slot_count - 1)];
 }
 
-/* Once, so that what is checked is what is used. */
-static struct nic_field field_copy(const struct nic_ring_host *host, uint64_t at)
+static inline struct words field_load(const struct nic_field *slot)
 {
-	struct nic_field field;
+	const uint64_t *word = (const uint64_t *)(const void *)slot;
+	struct words words;
 
-	memcpy(&field, &host->map.field[at & (host->map.slot_count - 1)], sizeof(field));
-	__asm__ volatile("" ::: "memory");
-	return field;
+	words.word[3] = __atomic_load_n(word + 3, __ATOMIC_ACQUIRE);
+	words.word[0] = __atomic_load_n(word + 0, __ATOMIC_RELAXED);
+	words.word[1] = __atomic_load_n(word + 1, __ATOMIC_RELAXED);
+	words.word[2] = __atomic_load_n(word + 2, __ATOMIC_RELAXED);
+	return words;
+}
+
+/* By shifts: going through memory in other sizes than it was written in costs 15 cycles. */
+static inline struct nic_field field_of(const struct words *words)
+{
+	const uint64_t *word = words->word;
+
+	return (struct nic_field){
+		.version = (uint8_t)word[0],
+		.position = (uint8_t)(word[0] >> 8),
+		.generation = (uint16_t)(word[0] >> 16),
+		.flow = (uint32_t)(word[0] >> 32),
+		.buffer = (uint32_t)word[1],
+		.offset = (uint16_t)(word[1] >> 32),
+		.header_len = (uint8_t)(word[1] >> 48),
+		.l4 = (uint8_t)(word[1] >> 56),
+		.data_len = (uint32_t)word[2],
+		.gso_size = (uint16_t)(word[2] >> 32),
+		.segment_count = (uint16_t)(word[2] >> 48),
+		.index = (uint16_t)word[3],
+		.flags = (uint16_t)(word[3] >> 16),
+		.sequence = (uint32_t)(word[3] >> 32),
+	};
+}
+
+static inline bool field_ready(const struct nic_ring_host *host, uint64_t at)
+{
+	return __atomic_load_n(&field_slot(host, at)->sequence, __ATOMIC_ACQUIRE) ==
+	       (uint32_t)at + 1;
 }
 
 /* What holds for every field, alone. */
-static int field_check(struct nic_ring_host *host, const struct nic_field *field, bool first)
+static inline int field_check(struct nic_ring_host *host, const struct nic_field *field, bool first)
 {
 	uint32_t size = host->map.conf.buffer_size;
 
@@ -123,40 +162,66 @@ static int field_check(struct nic_ring_host *host, const struct nic_field *field
 	return 0;
 }
 
-static struct nic_mbuf *mbuf_take(struct nic_ring_host *host, const struct nic_field *field)
+static inline struct nic_mbuf *mbuf_take(struct nic_ring_host *host, uint32_t buffer,
+					 uint32_t offset, uint32_t len)
 {
-	struct own *own = &host->own[field->buffer];
+	struct own *own = &host->own[buffer];
 
 	own->held = true;
-	host->held++;
 	own->mbuf.next = NULL;
-	own->mbuf.data = host->map.buffers + (size_t)field->buffer * host->map.conf.buffer_size +
-			 field->offset;
-	own->mbuf.len = field->data_len;
+	own->mbuf.data = host->map.buffers + (size_t)buffer * host->map.conf.buffer_size + offset;
+	own->mbuf.len = len;
 	return &own->mbuf;
 }
 
-/* The buffers behind the first one. */
-static int chain_rest(struct nic_ring_host *host, const struct nic_field *first,
-		      struct nic_chain *chain)
+/* Why the field of the chain's buffer i is none: only called when it is so. */
+static __attribute__((cold, noinline)) int rest_refuse(struct nic_ring_host *host, uint32_t i,
+						       const struct words *words)
 {
+	struct nic_field field = field_of(words);
+
+	host->held += i - 1; /* those that were taken */
+	if (field.sequence != (uint32_t)(host->field_tail + i) + 1)
+		return broken(host, "a chain without its buffer", i);
+	int err = field_check(host, &field, false);
+	if (err < 0)
+		return err;
+	if (field.position != NIC_MID && field.position != NIC_TAIL)
+		return broken(host, "position", field.position);
+	return broken(host, "a field of another chain, at its buffer", i);
+}
+
+/*
+ * The buffers behind the first one. All that a field may say is known but its buffer and its length,
+ * so that four comparisons check it.
+ */
+static int chain_rest(struct nic_ring_host *host, uint32_t flow, struct nic_chain *chain)
+{
+	uint32_t count = chain->mbuf_count, size = host->map.conf.buffer_size;
+	uint32_t buffers = host->map.conf.buffer_count, total = 0;
+	uint64_t same = FIELD_VERSION | (uint64_t)NIC_MID << 8 | (uint64_t)flow << 32;
 	struct nic_mbuf *last = chain->first;
 
-	for (uint32_t i = 1; i < first->index; i++) {
-		if (!field_ready(host, host->field_tail + i))
-			return broken(host, "a chain without its buffer", i);
-		struct nic_field field = field_copy(host, host->field_tail + i);
-		int err = field_check(host, &field, false);
-		if (err < 0)
-			return err;
-		if (field.position != (i + 1u < first->index ? NIC_MID : NIC_TAIL))
-			return broken(host, "position", field.position);
-		if (field.index != i || field.flow != first->flow)
-			return broken(host, "a field of another chain", field.index);
-		last->next = mbuf_take(host, &field);
+	for (uint32_t i = 1; i < count; i++) {
+		uint64_t at = host->field_tail + i;
+		struct words words = field_load(field_slot(host, at));
+		uint32_t buffer = (uint32_t)words.word[1], len = (uint32_t)words.word[2];
+
+		if (i + 1 == count)
+			same += (uint64_t)(NIC_TAIL - NIC_MID) << 8;
+		/* Offset, header, gso size, segments and flags are HEAD's: here they are 0. */
+		if (words.word[3] != (i | (at + 1) << 32) ||
+		    (words.word[1] | words.word[2]) >> 32 || buffer >= buffers || len - 1 >= size)
+			return rest_refuse(host, i, &words);
+		const struct own *own = &host->own[buffer];
+		if (words.word[0] != (same | (uint64_t)own->generation << 16) || own->held)
+			return rest_refuse(host, i, &words);
+		last->next = mbuf_take(host, buffer, 0, len);
 		last = last->next;
-		chain->len += field.data_len;
+		total += len;
 	}
+	chain->len += total;
+	host->held += count - 1;
 	return 0;
 }
 
@@ -184,7 +249,8 @@ static int chain_check(struct nic_ring_host *host, const struct nic_chain *chain
 
 static int chain_recv(struct nic_ring_host *host, struct nic_chain *chain)
 {
-	struct nic_field field = field_copy(host, host->field_tail);
+	struct words words = field_load(field_slot(host, host->field_tail));
+	struct nic_field field = field_of(&words);
 	int err = field_check(host, &field, true);
 	if (err < 0)
 		return err;
@@ -192,16 +258,17 @@ static int chain_recv(struct nic_ring_host *host, struct nic_chain *chain)
 		return broken(host, "buffers of a chain", field.index);
 	if (field.position != (field.index == 1 ? NIC_SINGLE : NIC_HEAD))
 		return broken(host, "position", field.position);
-	*chain = (struct nic_chain){ mbuf_take(host, &field),
-				     field.flow,
-				     field.data_len,
-				     field.index,
-				     field.segment_count,
-				     field.gso_size,
-				     field.flags,
-				     field.header_len,
-				     field.l4 };
-	err = chain_rest(host, &field, chain);
+	chain->first = mbuf_take(host, field.buffer, field.offset, field.data_len);
+	host->held++;
+	chain->flow = field.flow;
+	chain->len = field.data_len;
+	chain->mbuf_count = field.index;
+	chain->segment_count = field.segment_count;
+	chain->gso_size = field.gso_size;
+	chain->flags = field.flags;
+	chain->header_len = field.header_len;
+	chain->l4 = field.l4;
+	err = chain_rest(host, field.flow, chain);
 	if (err < 0)
 		return err;
 	err = chain_check(host, chain);
@@ -233,7 +300,8 @@ int nic_ring_host_recv(struct nic_ring_host *host, struct nic_chain *ret_chains,
 
 /* ---- giving back ---- */
 
-static bool is_held(const struct nic_ring_host *host, const struct nic_mbuf *mbuf)
+/* The mbuf is one of ours, and the caller's to give. */
+static inline bool is_held(const struct nic_ring_host *host, const struct nic_mbuf *mbuf)
 {
 	uint32_t buffer = mbuf->buffer;
 
@@ -243,19 +311,16 @@ static bool is_held(const struct nic_ring_host *host, const struct nic_mbuf *mbu
 
 int nic_ring_host_release(struct nic_ring_host *host, const struct nic_chain *chain)
 {
-	const struct nic_mbuf *mbuf = chain->first;
+	struct nic_mbuf *mbuf = chain->first;
 
-	for (unsigned i = 0; i < chain->mbuf_count; i++, mbuf = mbuf->next)
+	for (unsigned i = 0; i < chain->mbuf_count; i++) {
 		if (!mbuf || !is_held(host, mbuf))
 			return error_set(-EINVAL, "a chain is released that is not held: twice?");
-	mbuf = chain->first;
-	for (unsigned i = 0; i < chain->mbuf_count; i++) {
-		const struct nic_mbuf *next = mbuf->next;
-
-		host->own[mbuf->buffer].held = false;
+		struct own *own = &host->own[mbuf->buffer];
+		mbuf = mbuf->next;
+		own->held = false;
 		host->held--;
-		post_put(host, mbuf->buffer);
-		mbuf = next;
+		post_put(host, own);
 	}
 	return 0;
 }

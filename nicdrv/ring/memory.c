@@ -18,6 +18,7 @@
 #define PAGE 4096u
 #define SLOTS_MIN 64u
 #define HEADROOM_DEFAULT 64u
+#define BUFFER_DEFAULT 16384u /* ten packets: a field for each costs five times as much */
 #define VIRTIO_HEADER 12u
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -82,6 +83,7 @@ int nic_ring_create(const struct nic_ring_conf *wanted, int *ret_fd)
 {
 	struct nic_ring_conf conf = *wanted;
 
+	conf.buffer_size = conf.buffer_size ? conf.buffer_size : BUFFER_DEFAULT;
 	conf.headroom = conf.headroom ? conf.headroom : HEADROOM_DEFAULT;
 	int err = conf_check(&conf, -EINVAL);
 	if (err < 0)

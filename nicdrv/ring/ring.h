@@ -23,7 +23,7 @@
 
 struct nic_ring_conf {
 	uint32_t buffer_count; /* 1 to NIC_RING_BUFFER_MAX */
-	uint32_t buffer_size;  /* a multiple of 64, NIC_RING_BUFFER_SIZE_MIN to _MAX */
+	uint32_t buffer_size;  /* a multiple of 64, NIC_RING_BUFFER_SIZE_MIN to _MAX; 0: 16384 */
 	uint32_t headroom;     /* bytes, at least a virtio header's 12; 0: 64 */
 	bool external;	       /* the buffers are memory of the caller's: a region */
 };
@@ -112,7 +112,8 @@ struct nic_ring_host *nic_ring_host_free(struct nic_ring_host *host);
 int nic_ring_host_recv(struct nic_ring_host *host, struct nic_chain *ret_chains, unsigned max);
 /*
  * Gives the chain's buffers back.
- * Errors: -EINVAL one of them is not the caller's to give; then none is given.
+ * Errors: -EINVAL one of them is not the caller's to give, as when it is done twice; what stands before
+ * it in the chain is given.
  */
 int nic_ring_host_release(struct nic_ring_host *host, const struct nic_chain *chain);
 /* Before sleeping. False: something is there already, do not sleep. */

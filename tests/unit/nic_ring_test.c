@@ -157,6 +157,21 @@ static void recv__large_buffers__aggregate_in_one(void **state)
 	both_close(both);
 }
 
+static void create__no_buffer_size__ten_packets_a_buffer(void **state)
+{
+	struct both *both = both_open((struct nic_ring_conf){ .buffer_count = 4 });
+
+	(void)state;
+	assert_int_equal(both->nic.conf.buffer_size, 16384);
+	assert_int_equal(both->nic.conf.headroom, 64);
+	both_train(both, 20, 1448);
+	struct nic_chain chain = recv_one(both);
+	assert_int_equal(chain.segment_count, 20);
+	assert_int_equal(chain.mbuf_count, 2);
+	assert_int_equal(nic_ring_host_release(both->host, &chain), 0);
+	both_close(both);
+}
+
 static void place__headroom__never_overwritten_by_data(void **state)
 {
 	struct both *both = *state;
@@ -452,6 +467,23 @@ static void recv__nic_lies_behind_head__eproto(void **state)
 	}
 }
 
+/* A jumbo frame: no count of segments gives a wrong length away. */
+static void recv__nic_lies_about_a_length_of_one_packet__eproto(void **state)
+{
+	static const uint32_t lies[] = { 0, 2049, UINT32_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(lies); i++) {
+		struct both *both = both_open(CONF);
+		struct nic_chain chain;
+
+		both_train(both, 1, 9000);
+		both->nic.field[2].data_len = lies[i];
+		assert_int_equal(nic_ring_host_recv(both->host, &chain, 1), -EPROTO);
+		both_close(both);
+	}
+}
+
 static void recv__nic_publishes_a_buffer_twice__eproto(void **state)
 {
 	struct both *both = *state;
@@ -707,6 +739,7 @@ int main(void)
 		TEST(recv__aggregate__header_at_head_payload_behind),
 		cmocka_unit_test(recv__random_traffic_any_buffer_size__byte_stream_and_no_leak),
 		cmocka_unit_test(recv__large_buffers__aggregate_in_one),
+		cmocka_unit_test(create__no_buffer_size__ten_packets_a_buffer),
 		TEST(place__headroom__never_overwritten_by_data),
 		TEST(recv_and_release__buffers_taken_away__still_link),
 		TEST(parse__buffers_taken_away__fault),
@@ -716,6 +749,7 @@ int main(void)
 		cmocka_unit_test(create__most_buffers__all_can_be_filled),
 		cmocka_unit_test(recv__nic_lies_in_head__eproto_for_good),
 		cmocka_unit_test(recv__nic_lies_behind_head__eproto),
+		cmocka_unit_test(recv__nic_lies_about_a_length_of_one_packet__eproto),
 		TEST(recv__nic_publishes_a_buffer_twice__eproto),
 		TEST(posts__bad_ones__ignored_and_counted),
 		TEST(posts__sequence_jumps__no_more_are_taken),
