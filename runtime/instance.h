@@ -53,6 +53,7 @@ struct served_thread {
 	SLIST_ENTRY(served_thread) link;
 	const void *slot; /* names the thread */
 	uint32_t pending;
+	uint32_t failed; /* operations, ever */
 	int error;
 	char why[128];
 };

@@ -40,6 +40,7 @@ void served_ended(struct farbus_region *region, struct served_thread *thread, in
 {
 	thread->pending--;
 	atomic_fetch_sub_explicit(&region->served_pending, 1, memory_order_release);
+	thread->failed += status < 0;
 	if (status < 0 && thread->error == 0) {
 		thread->error = status;
 		snprintf(thread->why, sizeof(thread->why), "%.120s", why);
@@ -143,6 +144,7 @@ int served_put(struct farbus_region *region, uint64_t off, const void *src, size
 {
 	const uint8_t *from = src;
 	struct served_thread *thread;
+	uint32_t failed;
 	size_t piece;
 	int err = 0;
 
@@ -155,10 +157,18 @@ int served_put(struct farbus_region *region, uint64_t off, const void *src, size
 	thread = served_thread_locked(region);
 	if (!thread)
 		err = error_set(-ENOMEM, "no memory for a served put");
+	failed = thread ? thread->failed : 0;
 	while (err == 0 && len) {
 		size_t n;
 
 		served_room_wait_locked(region);
+		/* Each round of pieces would wait as long again for a home that is silent. */
+		if (thread->failed != failed) {
+			err = error_set(thread->error, "put: %s",
+					thread->why[0] ? thread->why :
+							 farbus_strerror(thread->error));
+			break;
+		}
 		/* The wait gave the lock away: there may be another link now, or none. */
 		piece = core_import_piece_max(region->farbus->core, region->import);
 		n = len < piece ? len : piece;
