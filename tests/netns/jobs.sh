@@ -2,19 +2,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # jobs.sh -- whole jobs over several hosts: FARBUS_JOIN, a network transport, and wires that are cut
 #
-#   jobs.sh PART EXAMPLES_DIR JOB RELAY
+#   jobs.sh PART NETWORK EXAMPLES_DIR JOB RELAY
 #
-# Hosts are network namespaces (netns.sh). The transport is ofi, unless a part says otherwise; two
-# ranks on one host may then use shm, as in any cluster.
+# Hosts are network namespaces (netns.sh). NETWORK is the transport between them; two ranks on one
+# host use shm, as in any cluster, unless a part has but one rank on each.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tests/netns/netns.sh
+# shellcheck disable=SC1091,SC2154 # what it sets is not followed
 . "$here/netns.sh"
 part=$1
-examples=$2
-job=$3
-relay=$4
+network=$2
+examples=$3
+job=$4
+relay=$5
 failures=0
 
 netns_enter "$@"
@@ -23,7 +24,7 @@ trap 'rm -rf "$work"' EXIT
 printf 'a secret for this test\n' >"$work/secret"
 chmod 600 "$work/secret"
 export FARBUS_SECRET_FILE=$work/secret FARBUS_TIMEOUT=20000
-export FARBUS_TRANSPORT=auto
+export FARBUS_TRANSPORT=shm,$network
 
 declare -A pid code
 
@@ -47,6 +48,7 @@ rank()
 	local rank=$1 size=$3 host=$5
 	shift 5
 	FARBUS_RANK=$rank FARBUS_SIZE=$size netns_start "${host%:}" "$@" >"$work/$rank" 2>&1 </dev/null
+	# shellcheck disable=SC2154
 	pid[$rank]=$netns_pid
 }
 
@@ -54,13 +56,14 @@ rank()
 # killed after $netns_timeout seconds.
 rank_wait()
 {
+	# shellcheck disable=SC2154
 	netns_wait "$netns_timeout" rank_ended "$1" || { bad "rank $1 hangs"; kill -9 "${pid[$1]}"; }
 	code[$1]=0
 	wait "${pid[$1]}" || code[$1]=$?
 }
 
 # shellcheck disable=SC2317 # netns_wait calls them
-rank_ended() { [ ! -e "/proc/${pid[$1]}" ] || grep -q '^State:.Z' "/proc/${pid[$1]}/status"; }
+rank_ended() { ! grep -q '^State:.[^Z]' "/proc/${pid[$1]}/status" 2>/dev/null; }
 
 # shellcheck disable=SC2317
 said() { grep -qF -e "$2" "$work/$1"; }
@@ -105,11 +108,11 @@ hello__three_hosts__each_is_told_by_the_one_before()
 	says 1 "hello from rank 0 of 3"
 	says 2 "hello from rank 1 of 3"
 	# Over a transport that was named, and with ranks that are not given either.
-	FARBUS_TRANSPORT=ofi spread 3 3 "$examples/01-hello/hello"
-	FARBUS_SIZE=3 FARBUS_TRANSPORT=ofi netns_start 0 "$examples/01-hello/hello" >"$work/0"
+	FARBUS_TRANSPORT=$network spread 3 3 "$examples/01-hello/hello"
+	FARBUS_SIZE=3 FARBUS_TRANSPORT=$network netns_start 0 "$examples/01-hello/hello" >"$work/0"
 	pid[0]=$netns_pid
 	for r in 1 2; do
-		FARBUS_TRANSPORT=ofi netns_start $r "$examples/01-hello/hello" >"$work/$r"
+		FARBUS_TRANSPORT=$network netns_start $r "$examples/01-hello/hello" >"$work/$r"
 		pid[$r]=$netns_pid
 	done
 	ends 0 0 1 2
@@ -120,7 +123,7 @@ hello__three_hosts__each_is_told_by_the_one_before()
 gups__two_hosts__exact()
 {
 	hosts 2 bridge
-	FARBUS_TRANSPORT=ofi spread 2 2 "$examples/02-gups/gups" --log2 10
+	FARBUS_TRANSPORT=$network spread 2 2 "$examples/02-gups/gups" --log2 10
 	says 0 "gups: 0 words wrong (0.0000 %), 0 allowed: passed"
 	spread 4 2 "$examples/02-gups/gups" --log2 10
 	says 0 "gups: 0 words wrong (0.0000 %), 0 allowed: passed"
@@ -129,7 +132,7 @@ gups__two_hosts__exact()
 tokens__three_hosts__every_fact_holds()
 {
 	hosts 3 bridge
-	FARBUS_TRANSPORT=ofi spread 3 3 "$examples/04-tokens/tokens"
+	FARBUS_TRANSPORT=$network spread 3 3 "$examples/04-tokens/tokens"
 	[ "$(cat "$work"/[012] | grep -c '  ok  ')" -eq 27 ] || bad "not 27 facts"
 }
 
@@ -154,7 +157,7 @@ pagerank__hosts__same_bits_as_on_one()
 	hosts 3 bridge
 	graph_write "$work/g"
 	FARBUS_JOIN=127.0.0.1:7000 spread 2 1 "$pagerank" --iterations 4 --json "$work/one.json" "$work/g"
-	FARBUS_TRANSPORT=ofi spread 2 2 "$pagerank" --iterations 4 --json "$work/two.json" "$work/g"
+	FARBUS_TRANSPORT=$network spread 2 2 "$pagerank" --iterations 4 --json "$work/two.json" "$work/g"
 	says 0 "path served"
 	spread 5 3 "$pagerank" --iterations 4 --json "$work/five.json" "$work/g"
 	[ "$(best "$work/one.json")" = "$(best "$work/two.json")" ] || bad "2 hosts: other scores"
@@ -270,26 +273,84 @@ wire()
 {
 	netns_wire_start "$relay" "$@" >"$work/relay" 2>&1
 	pid[relay]=$netns_pid
-	netns_wait 10 said relay listening || bad "the relay does not listen"
+	says relay listening
 	FARBUS_ADDRESS=10.77.200.1:7100 rank 0 of 2 on 0: "$job" put $((64 << 20))
 	FARBUS_ADDRESS=10.77.200.2 rank 1 of 2 on 1: "$job" put $((64 << 20))
-	cat_wait
 }
-cat_wait() { rank_wait 0; rank_wait 1; kill "${pid[relay]}"; rank_wait relay; show; }
 
-wire__good__the_put_arrives()
+wire_end()
 {
+	kill "${pid[relay]}"
+	rank_wait relay
+	show
+	pid=()
+}
+
+# What was cut in its middle is never called done, and nobody waits for more than its time.
+wire__breaks_in_the_middle_of_a_put__fails_and_nobody_hangs()
+{
+	local how
+	export FARBUS_TRANSPORT=$network
 	hosts 2 bridge
 	netns_wire 0 1
-	export FARBUS_TRANSPORT=ofi
 	wire --chunk 100000
-	wire --fault reset --at 30000000
-	wire --fault cut --at 30000001
-	wire --fault stall --at 30000002
+	ends 0 0 1
+	says 1 "all bytes are right"
+	wire_end
+	for how in reset cut; do
+		wire --fault $how --at 30000001
+		ends 3 1
+		ends 1 0
+		says 1 "put: the instance died or closed"
+		says 0 "barrier: the instance died or closed"
+		says relay "$how"
+		wire_end
+	done
+	# One timeout for all of the put: not one for each of its thousand pieces.
+	export FARBUS_TIMEOUT=8000
+	wire --fault stall --at 30000001
+	ends 3 1
+	says 1 "put: no answer in time"
+	says relay stalled
+	ends 1 0
+	wire_end
+	export FARBUS_TIMEOUT=3000
+	# By chance, but the same chance every time.
+	for how in 1 2 3; do
+		wire --seed $how --at 60000000
+		ends 3 1
+		ends 1 0
+		wire_end
+	done
+}
+
+# random RANGE: from a seed of our own, so that a failure can be had again.
+seed=20
+random() { seed=$(((seed * 1103515245 + 12345) % 2147483648)); echo $((seed / 65536 % $1)); }
+
+# A rank that is killed at any point ends the others' work with an error; nobody hangs.
+kills__any_rank_at_any_point__all_others_end()
+{
+	local round victim at r
+	hosts 3 star
+	for ((round = 0; round < 20; round++)); do
+		for r in 0 1 2; do
+			rank $r of 3 on $r: "$job" count 100000000
+		done
+		victim=$(random 3)
+		at=$(($(random 40) * 50))
+		[ "$at" -eq 0 ] || says $((1 + round % 2)) "added $at"
+		kill -9 "${pid[$victim]}"
+		for r in 0 1 2; do
+			if [ $r -eq "$victim" ]; then rank_wait $r; else ends 1 $r; fi
+		done
+		[ $failures -eq 0 ] || { echo "round $round: rank $victim at $at"; return; }
+	done
 }
 
 case $part in
-wire) wire__good__the_put_arrives ;;
+wire) wire__breaks_in_the_middle_of_a_put__fails_and_nobody_hangs ;;
+kills) kills__any_rank_at_any_point__all_others_end ;;
 hello) hello__three_hosts__each_is_told_by_the_one_before ;;
 gups) gups__two_hosts__exact ;;
 tokens) tokens__three_hosts__every_fact_holds ;;

@@ -113,7 +113,6 @@ netns_start()
 	local host=$1
 	shift
 	nsenter --net="/run/netns/host$host" "$@" &
-	# shellcheck disable=SC2034 # who sources this uses it
 	netns_pid=$!
 }
 

@@ -8,7 +8,7 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tests/netns/netns.sh
+# shellcheck disable=SC1091
 . "$here/netns.sh"
 part=$1
 relay=$2
