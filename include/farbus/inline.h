@@ -154,6 +154,10 @@ static inline int farbus_put64(struct farbus_region *region, uint64_t off, uint6
 	return farbus_put(region, off, &copy, sizeof(copy));
 }
 
+/*
+ * Ordering: acquire, which pairs with the signal's or atomic's access to the same word: whoever
+ * sees it sees what was put before it.
+ */
 static inline int farbus_get64(struct farbus_region *region, uint64_t off, uint64_t *ret_value)
 {
 	const struct farbus_region_head *head = farbus_head(region);
@@ -164,7 +168,7 @@ static inline int farbus_get64(struct farbus_region *region, uint64_t off, uint6
 		if (FARBUS_LIKELY(farbus_within_words(
 			    off, __atomic_load_n(&head->words_get, __ATOMIC_ACQUIRE)))) {
 			*ret_value = __atomic_load_n((uint64_t *)(void *)(head->base + off),
-						     __ATOMIC_RELAXED);
+						     __ATOMIC_ACQUIRE);
 			farbus_guard_leave(slot);
 			return 0;
 		}
