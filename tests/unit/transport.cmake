@@ -19,6 +19,14 @@ farbus_test(transport_tcp_test SOURCES transport_tcp_test.c transport_end.c tran
 	TIMEOUT 120)
 farbus_test(transport_tcp_peer_test SOURCES transport_tcp_peer_test.c transport_end.c
 	transport_common.c TIMEOUT 120)
+if(UCX_FOUND)
+	transport_link_test(ucx "\"127.0.0.1\"")
+	transport_link_program(transport_link_ucx_rdma_test ucx "\"\"") # by tests/verbs
+	foreach(name IN ITEMS transport_ucx_test transport_ucx_peer_test)
+		farbus_test(${name} SOURCES ${name}.c transport_end.c transport_common.c TIMEOUT 120)
+		target_include_directories(${name} SYSTEM PRIVATE ${UCX_INCLUDE_DIRS})
+	endforeach()
+endif()
 if(OFI_FOUND)
 	transport_link_test(ofi "\"127.0.0.1\"")
 	farbus_test(transport_ofi_test SOURCES transport_ofi_test.c transport_end.c transport_common.c
