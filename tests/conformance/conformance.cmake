@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The conformance suite: each program once per transport and access class, and once per network in a
 # job that is mixed with shm. A new network is one more word in conform_networks, with its class.
-set(conform_networks tcp=served ofi=served)
+set(conform_networks tcp=served ofi=served ucx=served)
 set(TCP_FOUND TRUE) # needs nothing
 # Played in a guest by tests/verbs, because it takes a device.
 set(conform_guest verbs=fabric verbs=served)
