@@ -83,6 +83,14 @@ int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
 			close(output->fd);
 		return err;
 	}
+	if (entry.state == IMPORT_LOST) {
+		/* CORE_WORK_LOST may have been before this: nobody would take the mapping away. */
+		if (output->fd >= 0)
+			close(output->fd);
+		core_import_release(farbus->core, output->import, clock_now_ns());
+		return error_set(-EHOSTDOWN, "the region's home, rank %u, ended meanwhile",
+				 entry.home_rank);
+	}
 	region->import = output->import;
 	region->id = entry.region;
 	region->off = entry.off;

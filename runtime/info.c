@@ -157,7 +157,7 @@ static void links_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lock
 	for (uint32_t i = 0; i < farbus->link_top; i++) {
 		uint32_t rank;
 
-		if (!farbus->links[i].transport)
+		if (!farbus->links[i].transport || farbus->links[i].lingers)
 			continue;
 		rank = core_link_rank(farbus->core, i);
 		if (rank == UINT32_MAX)

@@ -377,6 +377,7 @@ int farbus_open(const struct farbus_conf *conf, struct farbus **ret_farbus)
 		err = instance_join(farbus, conf);
 	if (err < 0) {
 		service_stop(farbus);
+		service_fini(farbus);
 		instance_free(farbus);
 		return err;
 	}
@@ -459,7 +460,9 @@ int farbus_close(struct farbus *farbus)
 		latecomers_wait(farbus);
 	goodbye(farbus);
 	service_stop(farbus);
+	/* Who sees our links end counts on it that nothing here reaches its memory any more. */
 	regions_drop(farbus);
+	service_fini(farbus);
 	instance_free(farbus);
 	return 0;
 }

@@ -153,6 +153,7 @@ struct link {
 	uint32_t rank;
 	bool connecting;
 	bool closing;
+	bool lingers; /* ended here; it has its number until nobody has the other end */
 	size_t queued;
 	STAILQ_HEAD(message_list, pending_message) queue;
 };
@@ -208,7 +209,8 @@ void cond_init_monotonic(pthread_cond_t *cond);
 
 /* ---- service.c ---- */
 int service_start(struct farbus *farbus);
-void service_stop(struct farbus *farbus);
+void service_stop(struct farbus *farbus); /* the thread */
+void service_fini(struct farbus *farbus); /* links and descriptors; after service_stop() */
 /* Moves everything that can move: transport events into the core, core outputs out. */
 void service_pump_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 
@@ -287,7 +289,7 @@ int import_finish_locked(struct farbus *farbus, struct farbus_region *region,
 /* Every window of the region: tombstone it, or map fd there. Errors: -ENOMEM, one is as it was. */
 int window_tombstone_locked(struct farbus_region *region);
 int window_remap_locked(struct farbus_region *region);
-void window_fence_locked(struct farbus_region *region);
+int window_detach_locked(struct farbus_region *region);
 void window_drop_locked(struct farbus_region *region);
 bool window_find(struct farbus *farbus, const void *va, struct window_hit *ret_hit);
 

@@ -7,7 +7,7 @@
  * lock instead of waiting for this thread.
  *
  * Invariants:
- *   1. A link that is in use has a transport link, whose user pointer is its number + 1.
+ *   1. A link that is in use, or lingers, has a transport link, whose user pointer is its number + 1.
  *   2. Messages of a link leave in the order in which the core made them: while its queue is not
  *      empty everything goes through the queue.
  */
@@ -51,7 +51,7 @@ static int link_new(struct farbus *farbus, struct backend *backend,
 	return error_set(-ENOSPC, "more than %d links", INSTANCE_LINK_MAX);
 }
 
-static void link_free(struct link *link)
+static void link_queue_free(struct link *link)
 {
 	struct pending_message *message;
 
@@ -61,9 +61,30 @@ static void link_free(struct link *link)
 			close(message->fd);
 		free(message);
 	}
+	link->queued = 0;
+}
+
+static void link_free(struct link *link)
+{
+	link_queue_free(link);
 	link->backend->ops->link_close(link->transport);
 	link->transport = NULL;
-	link->queued = 0;
+}
+
+/* After the core knows of its end. Its number stays taken until nobody has the other end. */
+static void link_end(struct farbus *farbus, uint32_t number) REQUIRES(&farbus->lock)
+{
+	struct link *link = &farbus->links[number];
+	const struct transport_ops *ops = link->backend->ops;
+
+	link->closing = false;
+	if (ops->link_linger && ops->link_linger(link->transport)) {
+		link_queue_free(link);
+		link->lingers = true;
+		return;
+	}
+	link_free(link);
+	core_link_gone(farbus->core, number, clock_now_ns());
 }
 
 static struct link *link_of(struct farbus *farbus, const struct backend *backend,
@@ -150,7 +171,8 @@ static void output_send(struct farbus *farbus, const struct core_output *output)
 	struct link *link;
 	int fd, err = -EAGAIN;
 
-	if (output->link >= farbus->link_top || !farbus->links[output->link].transport)
+	if (output->link >= farbus->link_top || !farbus->links[output->link].transport ||
+	    farbus->links[output->link].lingers)
 		return; /* went down meanwhile; the core is told in order */
 	link = &farbus->links[output->link];
 	fd = output->region ? region_fd_locked(farbus, output->region) : -1;
@@ -228,8 +250,9 @@ static void output_run(struct farbus *farbus, struct core_output *output) REQUIR
 	case CORE_CLOSE:
 		if (output->why[0])
 			log_warning("link closed: %.*s", (int)sizeof(output->why), output->why);
-		if (output->link < farbus->link_top && farbus->links[output->link].transport)
-			link_free(&farbus->links[output->link]);
+		if (output->link < farbus->link_top && farbus->links[output->link].transport &&
+		    !farbus->links[output->link].lingers)
+			link_end(farbus, output->link);
 		break;
 	case CORE_DONE:
 		request_done_locked(farbus, output);
@@ -305,11 +328,29 @@ static void link_down(struct farbus *farbus, struct backend *backend,
 	}
 	connecting = link->connecting;
 	rank = link->rank;
-	link_free(link);
-	if (connecting)
+	if (connecting) {
+		link_free(link);
 		core_connect_failed(farbus->core, rank, event->status, now);
-	else
-		core_link_down(farbus->core, number, event->status, now);
+		return;
+	}
+	core_link_down(farbus->core, number, event->status, now);
+	/* The other end learns that we are gone when nothing here reaches its memory any more. */
+	outputs_run(farbus);
+	if (link->transport && !link->lingers)
+		link_end(farbus, number);
+}
+
+static void link_gone(struct farbus *farbus, struct backend *backend,
+		      const struct transport_event *event) REQUIRES(&farbus->lock)
+{
+	struct link *link;
+	uint32_t number;
+
+	link = link_of(farbus, backend, event->link, &number);
+	if (!link)
+		return;
+	link_free(link);
+	core_link_gone(farbus->core, number, clock_now_ns());
 }
 
 static void message_placed(struct farbus *farbus, struct backend *backend,
@@ -351,6 +392,9 @@ static void transport_event_run(struct farbus *farbus, struct backend *backend,
 		if (link)
 			link_flush(link);
 		break;
+	case TRANSPORT_LINK_GONE:
+		link_gone(farbus, backend, event);
+		break;
 	case TRANSPORT_COMPLETE:
 		fabric_complete_locked(farbus, event->cookie, event->status);
 		break;
@@ -364,8 +408,11 @@ static void links_give_up(struct farbus *farbus) REQUIRES(&farbus->lock)
 
 		if (!link->transport || !link->closing)
 			continue;
-		link_free(link);
+		link->closing = false;
 		core_link_down(farbus->core, i, -EHOSTDOWN, clock_now_ns());
+		outputs_run(farbus);
+		if (link->transport && !link->lingers)
+			link_end(farbus, i);
 	}
 }
 
@@ -579,12 +626,16 @@ static void close_fd(int *fd)
 
 void service_stop(struct farbus *farbus)
 {
-	if (farbus->service_started) {
-		atomic_store_explicit(&farbus->stop, true, memory_order_release);
-		service_wake(farbus);
-		pthread_join(farbus->service, NULL);
-		farbus->service_started = false;
-	}
+	if (!farbus->service_started)
+		return;
+	atomic_store_explicit(&farbus->stop, true, memory_order_release);
+	service_wake(farbus);
+	pthread_join(farbus->service, NULL);
+	farbus->service_started = false;
+}
+
+void service_fini(struct farbus *farbus)
+{
 	for (uint32_t i = 0; i < farbus->link_top; i++)
 		if (farbus->links[i].transport)
 			link_free(&farbus->links[i]);

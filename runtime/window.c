@@ -6,7 +6,9 @@
  *   1. Each window that farbus_map() made is in the window table with WINDOW_MADE set, claimed in
  *      the process's VA registry, and registered in the SIGBUS chain. Own memory is in the table
  *      without WINDOW_MADE: it is unmapped with its region.
- *   2. A window of a region that is SUSPENDED or DEAD by revocation maps the tombstone, an empty
+ *   2. A window of a region whose home is lost shows its last state: a private mapping of it, so
+ *      that nothing stored there reaches a home that may live after all, or PROT_NONE (FENCE).
+ *   3. A window of a region that is SUSPENDED or DEAD by revocation maps the tombstone, an empty
  *      memfd: any access is SIGBUS, and region_fault() decides.
  */
 #include "base/counter.h"
@@ -86,19 +88,32 @@ int window_remap_locked(struct farbus_region *region)
 	return err;
 }
 
-static int extent_fence(struct farbus_region *region, const struct window_extent *extent)
+/* What is stored from now on is in a copy of the page that nobody else sees. */
+static int extent_detach(struct farbus_region *region, const struct window_extent *extent)
 {
-	(void)region;
-	if ((extent->flags & WINDOW_FENCE) &&
-	    mprotect(extent_pointer(extent), extent->len, PROT_NONE) < 0)
-		return -errno;
+	void *map;
+
+	if (!(extent->flags & WINDOW_MADE))
+		return 0;
+	if (extent->flags & WINDOW_FENCE)
+		return mprotect(extent_pointer(extent), extent->len, PROT_NONE) < 0 ? -errno : 0;
+	if (region->fd < 0)
+		return 0;
+	map = mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
+		   MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, region->fd,
+		   (off_t)(region->mem_off + extent->off));
+	if (map == MAP_FAILED)
+		return mprotect(extent_pointer(extent), extent->len, PROT_READ) < 0 ? -errno : 0;
+	madvise(map, extent->len, MADV_DONTFORK);
 	return 0;
 }
 
-void window_fence_locked(struct farbus_region *region)
+int window_detach_locked(struct farbus_region *region)
 {
-	window_each(region, extent_fence);
+	int err = window_each(region, extent_detach);
+
 	window_state_set(region->farbus->windows, region->import, WINDOW_DEAD);
+	return err;
 }
 
 /* Frees sub-tables once no reader can be inside them; they wait for the next time if one is. */

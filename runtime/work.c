@@ -200,28 +200,66 @@ static int work_force(struct farbus_region *region)
 	return err;
 }
 
-/* The old memory again, if the home died before it cut that off: its last state stays readable. */
-static void memory_keep(struct farbus_region *region)
+/*
+ * The home may live, and only the link to it have ended: then it cannot tell us of a revoke, and
+ * counts on it that nothing of ours lands in its memory once our end of the link is closed. Its last
+ * state stays readable, also in a region that was SUSPENDED unless the home cut that memory off.
+ * An operation that is under way goes on in the private pages.
+ */
+static int mapping_detach(struct farbus_region *region)
 {
-	struct stat st;
+	int prot = PROT_READ | (region->rights & FARBUS_W ? PROT_WRITE : 0);
+	int flags = MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED;
+	uint64_t skew = region->mem_off % region->map_unit;
 
-	if (region->fd < 0 || fstat(region->fd, &st) < 0 ||
-	    !addr_within(region->mem_off, region->len, (uint64_t)st.st_size))
-		return;
-	if (mapping_replace(region) < 0 || window_remap_locked(region) < 0)
-		log_error("region %llx: its last state cannot be mapped again",
-			  (unsigned long long)region->id);
+	if (region->fd < 0)
+		return 0;
+	if (region->map) {
+		if (mmap(region->map, region->map_len, prot, flags, region->fd,
+			 (off_t)(region->mem_off - skew)) == MAP_FAILED &&
+		    mprotect(region->map, region->map_len, PROT_READ) < 0)
+			return -errno;
+		madvise(region->map, region->map_len, MADV_DONTFORK);
+	}
+	if (region->lane) {
+		if (mmap(region->lane, region->map_unit, PROT_READ | PROT_WRITE, flags, region->fd,
+			 (off_t)region->control_off) == MAP_FAILED &&
+		    mprotect(region->lane, region->map_unit, PROT_READ) < 0)
+			return -errno;
+		madvise(region->lane, region->map_unit, MADV_DONTFORK);
+	}
+	return 0;
 }
 
 static void work_lost(struct farbus_region *region, int status)
 {
-	fabric_fail_locked(region, status < 0 ? status : -EHOSTDOWN);
-	if (atomic_load_explicit(&region->state, memory_order_acquire) == REGION_SUSPENDED)
-		memory_keep(region);
-	region_kill(region, status < 0 ? status : -EHOSTDOWN);
+	int err, one;
+
+	status = status < 0 ? status : -EHOSTDOWN;
+	fabric_fail_locked(region, status);
+	/* One that is revoked says so; but work_block() may have failed to take its memory. */
+	if (atomic_load_explicit(&region->state, memory_order_acquire) != REGION_DEAD)
+		region_kill(region, status);
 	/* Nobody needs to be waited for: the memory stays until the handle is released. */
 	region_close_locked(region, 0);
-	window_fence_locked(region);
+	err = mapping_detach(region);
+	one = window_detach_locked(region);
+	if (err < 0 || one < 0)
+		log_error("region %llx, whose home is lost, is still mapped: %s; raise "
+			  "vm.max_map_count",
+			  (unsigned long long)region->id, strerror(err < 0 ? -err : -one));
+}
+
+static void work_lost_all(struct farbus *farbus, int status) REQUIRES(&farbus->lock)
+{
+	struct farbus_region *region;
+	struct import_entry entry;
+
+	LIST_FOREACH(region, &farbus->regions, link)
+		if (!region->own &&
+		    import_lookup(core_imports(farbus->core), region->import, &entry) == 0 &&
+		    entry.state != IMPORT_READY)
+			work_lost(region, status);
 }
 
 /* The region's memory may begin anywhere: what is aligned for the importer need not be here. */
@@ -330,6 +368,10 @@ void work_run_locked(struct farbus *farbus, struct core_output *output)
 		return;
 	default:
 		break;
+	}
+	if (output->work_kind == CORE_WORK_LOST && output->import == 0) {
+		work_lost_all(farbus, output->status);
+		return;
 	}
 	region = work_region(farbus, output);
 	if (!region) {

@@ -37,6 +37,7 @@ enum transport_event_kind {
 	TRANSPORT_MESSAGE,     /* data, len, fd (-1: none; the receiver owns it) */
 	TRANSPORT_WRITABLE,    /* room again after -EAGAIN */
 	TRANSPORT_COMPLETE,    /* a one-sided operation: cookie, status */
+	TRANSPORT_LINK_GONE,   /* after link_linger(): nobody has the other end any more */
 };
 
 struct transport_event {
@@ -151,6 +152,12 @@ struct transport_ops {
 	 * any more, must bring LINK_DOWN in bounded time; one that is only stopped must not.
 	 */
 	void (*link_close)(struct transport_link *link);
+	/*
+	 * Same host; NULL in others. Ends it as link_close() does, which is still to be called. True:
+	 * LINK_GONE follows once the other end was closed or its process has ended. False: that
+	 * is so already.
+	 */
+	bool (*link_linger)(struct transport_link *link);
 	void (*link_user_set)(struct transport_link *link, void *user);
 	void *(*link_user)(const struct transport_link *link);
 

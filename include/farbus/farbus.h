@@ -326,8 +326,9 @@ FARBUS_API int farbus_region_advise(struct farbus_region *region, uint64_t off, 
 
 /*
  * A window: local addresses whose loads and stores go to the region. prot is PROT_READ, with
- * PROT_WRITE if wanted; off is a multiple of the page size. The bytes of a window stay readable (last state)
- * when the home dies, unless FARBUS_MAP_FENCE.
+ * PROT_WRITE if wanted; off is a multiple of the page size. When the home dies, or the link to it ends,
+ * the bytes of a window stay readable (last state) and stores go to copies of its pages that nobody
+ * else sees, unless FARBUS_MAP_FENCE.
  * Errors: -ENOTSUP no direct mapping on this path (the text says why), -EACCES rights,
  * -ERANGE, -EINVAL, -EEXIST the SAME_VA address is taken here, -ENOMEM.
  */

@@ -227,7 +227,7 @@ static void conn_down(struct core *core, struct conn *conn, int status)
 	work_conn_gone(core, conn);
 	revoke_conn_gone(core, conn);
 	force_conn_gone(core, conn);
-	home_peer_lost(core, conn);
+	home_conn_gone(core, conn);
 	names_conn_gone(core, conn);
 	collective_conn_gone(core, conn);
 	peer_lost(core, peer, conn->instance, status);
@@ -258,9 +258,10 @@ void conn_close(struct core *core, struct conn *conn, int status, const char *wh
 		return;
 	out->is.link = conn->number;
 	snprintf(out->is.why, sizeof(out->is.why), "%s", why ? why : "");
-	out_push(core, out);
 	conn->close = NULL;
 	conn_end(core, conn, status, why);
+	/* After CORE_WORK_LOST: who sees the end of it may rely on that. */
+	out_push(core, out);
 }
 
 void conn_bad(struct core *core, struct conn *conn, const char *why)
@@ -281,6 +282,19 @@ void core_link_down(struct core *core, uint32_t link, int status, uint64_t now)
 	core->now = now;
 	if (conn && conn != core->self)
 		conn_end(core, conn, status < 0 ? status : -EHOSTDOWN, NULL);
+	core_settle(core);
+}
+
+void core_link_gone(struct core *core, uint32_t link, uint64_t now)
+{
+	struct conn *conn;
+
+	core->now = now;
+	LIST_FOREACH(conn, &core->closed, link)
+		if (conn->number == link && conn->strays)
+			break;
+	if (conn)
+		home_end_gone(core, conn);
 	core_settle(core);
 }
 

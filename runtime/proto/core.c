@@ -224,9 +224,12 @@ static void failed_close(struct core *core)
 
 static void closed_free(struct core *core)
 {
-	struct conn *conn;
+	struct conn *conn, *next;
 
-	while ((conn = LIST_FIRST(&core->closed))) {
+	for (conn = LIST_FIRST(&core->closed); conn; conn = next) {
+		next = LIST_NEXT(conn, link);
+		if (conn->strays)
+			continue;
 		LIST_REMOVE(conn, link);
 		timer_clear(core, &conn->timer);
 		out_free(core, conn->close);
@@ -306,7 +309,8 @@ static void hold_check(const struct core *core, const struct hold *hold)
 	FARBUS_ASSERT(export_import_lookup(core->exports, hold->record, &import) == 0);
 	FARBUS_ASSERT(import.grant == hold->grant);
 	FARBUS_ASSERT(import.instance == hold->conn->instance);
-	FARBUS_ASSERT(hold->conn->state == CONN_UP);
+	FARBUS_ASSERT(hold->conn->state == (hold->stray ? CONN_CLOSED : CONN_UP));
+	FARBUS_ASSERT(!hold->stray || (hold->mapped && hold->conn->strays));
 }
 
 static void revocation_check(const struct revocation *revocation)

@@ -55,6 +55,13 @@ void core_link_up(struct core *core, uint32_t link, uint32_t rank, bool same_hos
 void core_link_traits_set(struct core *core, uint32_t link, size_t message_max, bool one_sided);
 void core_link_down(struct core *core, uint32_t link, int status, uint64_t now);
 /*
+ * For links said to be same_host, some time after core_link_down() or CORE_CLOSE: the other end has
+ * closed it, too, or its process has ended. Until then what it had mapped counts as mapped, and
+ * revoke waits for it. The other end's driver keeps its part: it does CORE_WORK_LOST before
+ * CORE_CLOSE, and what core_link_down() asks for before it closes its end.
+ */
+void core_link_gone(struct core *core, uint32_t link, uint64_t now);
+/*
  * data: stays as it is until core_output() has nothing more (outputs refer to it).
  * fd: a number that stands for a descriptor that came along (-1: none); given back by CORE_FD or kept in DONE.
  */
@@ -207,7 +214,11 @@ enum core_work_kind {
 	CORE_WORK_FORCE,
 	/* Carried out at once, answered by core_serve_done() within the same call chain. */
 	CORE_WORK_SERVE,
-	/* import: its home is gone. No answer. status -EHOSTDOWN */
+	/*
+	 * import (0: all that are not READY in core_imports()): its home is gone, or nobody can tell it
+	 * any more who maps its memory: nothing stored here may land there from now on. No answer.
+	 * status -EHOSTDOWN
+	 */
 	CORE_WORK_LOST,
 	/*
 	 * record, link, region, expose: make this part of the region reachable for the other end of

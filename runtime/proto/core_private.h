@@ -64,7 +64,7 @@ enum conn_state {
 	CONN_CHALLENGE, /* HELLO sent, waits for CHALLENGE */
 	CONN_PROOF,	/* CHALLENGE sent, waits for PROOF */
 	CONN_UP,
-	CONN_CLOSED, /* CORE_CLOSE is out; freed when nothing refers to it */
+	CONN_CLOSED, /* CORE_CLOSE is out or it went down; freed when nothing refers to it */
 };
 
 TAILQ_HEAD(calls, call);
@@ -85,6 +85,7 @@ struct conn {
 	uint8_t nonce[MESSAGE_NONCE_SIZE];
 	struct calls calls; /* sent on it, not answered */
 	struct out *close;  /* owned: closing must not fail for want of memory */
+	uint32_t strays;    /* CLOSED: holds that wait for core_link_gone(), and keep it here */
 };
 
 LIST_HEAD(conns, conn);
@@ -155,6 +156,7 @@ struct hold {
 	bool blocking;	  /* BLOCK sent, not acknowledged */
 	bool suspending;  /* SUSPEND sent, not acknowledged */
 	bool suspended;
+	bool stray; /* its connection ended, its importer may not have: it cannot be told, and is waited for */
 	LIST_HEAD(hold_refs, ref) refs;
 };
 
@@ -266,6 +268,7 @@ struct core {
 	uint64_t now, wall_s, timer_serial, nonce_last, greet_serial;
 	struct timers timers;
 	struct outs outs, reserve;
+	bool lost_untold; /* an import is LOST, and there was no memory for an output that says so */
 	unsigned reserve_count;
 	struct out *last;	      /* owned: what core_output() lent out */
 	struct export_table *exports; /* owned */
@@ -416,7 +419,9 @@ int home_access_place(struct core *core, struct conn *conn, const struct message
 		      size_t data_len, uint64_t *ret_region, uint64_t *ret_off);
 void home_access_placed(struct core *core, struct conn *conn, const struct message_access *message,
 			size_t data_len, bool lost);
-void home_peer_lost(struct core *core, struct conn *conn);
+void home_conn_gone(struct core *core, struct conn *conn);
+/* The other end of it, too: whatever was mapped there is not any more. */
+void home_end_gone(struct core *core, struct conn *conn);
 /* A token of ours that is authentic, whatever became of its grant. */
 int home_token_grant(const struct core *core, const struct farbus_token *text,
 		     struct token *ret_token);

@@ -99,7 +99,8 @@ static void survivors_suspend(struct core *core, struct force *force)
 
 	for (int i = 0; i < CORE_BUCKETS; i++)
 		LIST_FOREACH(hold, &core->holds[i], link) {
-			if (hold->region != force->region || !hold->mapped || hold->blocking)
+			if (hold->region != force->region || !hold->mapped || hold->blocking ||
+			    hold->stray)
 				continue;
 			hold->suspending = true;
 			force->outstanding++;

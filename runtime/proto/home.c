@@ -4,7 +4,7 @@
  *
  * Invariants (core_check):
  *   1. every record of the export table has a hold, and the reverse
- *   2. a hold's connection is up, and its record names that connection's instance
+ *   2. a hold's record names its connection's instance; the connection is up, or the hold is stray
  */
 #include "addrmap/rights.h"
 #include "base/alloc.h"
@@ -94,6 +94,8 @@ void hold_end(struct core *core, struct hold *hold)
 	uint32_t grant = hold->grant;
 
 	hold_hide(core, hold);
+	if (hold->stray)
+		hold->conn->strays--;
 	export_import_remove(core->exports, hold->record);
 	LIST_REMOVE(hold, link);
 	force_suspended(core, hold);
@@ -102,7 +104,29 @@ void hold_end(struct core *core, struct hold *hold)
 	grants_finish(core, grant);
 }
 
-static void hold_end_conn(struct core *core, struct conn *conn)
+/* Nobody can tell its importer anything any more, who may be alive, or stopped: it has the mapping. */
+static void hold_stray(struct core *core, struct hold *hold)
+{
+	hold->stray = true;
+	hold->conn->strays++;
+	force_suspended(core, hold);
+}
+
+void home_conn_gone(struct core *core, struct conn *conn)
+{
+	struct hold *hold, *next;
+
+	for (int i = 0; i < CORE_BUCKETS; i++)
+		for (hold = LIST_FIRST(&core->holds[i]); hold; hold = next) {
+			next = LIST_NEXT(hold, link);
+			if (hold->conn == conn && hold->mapped)
+				hold_stray(core, hold);
+			else if (hold->conn == conn)
+				hold_end(core, hold);
+		}
+}
+
+void home_end_gone(struct core *core, struct conn *conn)
 {
 	struct hold *hold, *next;
 
@@ -112,11 +136,6 @@ static void hold_end_conn(struct core *core, struct conn *conn)
 			if (hold->conn == conn)
 				hold_end(core, hold);
 		}
-}
-
-void home_peer_lost(struct core *core, struct conn *conn)
-{
-	hold_end_conn(core, conn);
 }
 
 void home_free_all(struct core *core)

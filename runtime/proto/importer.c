@@ -451,8 +451,10 @@ static void lost_push(struct core *core, uint32_t import, int status)
 {
 	struct out *out = out_new(core, CORE_WORK, 0);
 
-	if (!out)
-		return; /* calls see the state in the table; only windows are not fenced */
+	if (!out) {
+		core->lost_untold = true; /* core_output() needs no memory to tell it */
+		return;
+	}
 	out->is.work_kind = CORE_WORK_LOST;
 	out->is.import = import;
 	out->is.status = status;
@@ -512,10 +514,13 @@ void importer_lost(struct core *core, uint32_t instance, int status)
 
 	while (import_next(core->imports, import, &import) == 0) {
 		if (import_lookup(core->imports, import, &entry) < 0 ||
-		    entry.home_instance != instance || entry.state != IMPORT_READY)
+		    entry.home_instance != instance || entry.state == IMPORT_LOST)
 			continue;
-		entry.state = IMPORT_LOST;
-		import_update(core->imports, import, &entry);
+		/* One that was revoked stays so: but it may have its mapping still. */
+		if (entry.state == IMPORT_READY) {
+			entry.state = IMPORT_LOST;
+			import_update(core->imports, import, &entry);
+		}
 		lost_push(core, import, status);
 	}
 }

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/counter.h"
 #include "runtime/proto/core_private.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,15 @@ bool core_output(struct core *core, struct core_output *ret_output)
 	struct out *out = STAILQ_FIRST(&core->outs);
 
 	out_free(core, core->last);
+	core->last = NULL;
+	if (core->lost_untold) {
+		core->lost_untold = false;
+		*ret_output = (struct core_output){ .kind = CORE_WORK,
+						    .work_kind = CORE_WORK_LOST,
+						    .status = -EHOSTDOWN,
+						    .fd = -1 };
+		return true;
+	}
 	core->last = out;
 	if (!out)
 		return false;

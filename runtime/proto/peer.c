@@ -189,12 +189,12 @@ void peer_lost(struct core *core, struct peer *peer, uint32_t instance, int stat
 	peer->dead = true;
 	peer->joined = false;
 	peer->gone[peer->gone_next++ % PEER_GONE_MAX] = instance;
+	importer_lost(core, instance, -EHOSTDOWN); /* before any CORE_CLOSE */
 	while ((conn = LIST_FIRST(&peer->conns)))
 		conn_close(core, conn, -EHOSTDOWN, NULL);
 	if (core->leaving)
 		return;
 	counter_add(COUNTER_peer_lost, 1);
-	importer_lost(core, instance, -EHOSTDOWN);
 	out_event(core, FARBUS_EVENT_PEER_LOST, peer->rank, instance, 0, -EHOSTDOWN);
 	if (core->conf.rank == 0)
 		root_lost(core, peer, status);

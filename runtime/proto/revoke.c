@@ -555,7 +555,7 @@ void revoke_region_memory_gone(struct core *core, uint64_t region, int status, c
 	for (int i = 0; status == 0 && i < CORE_BUCKETS; i++)
 		for (hold = LIST_FIRST(&core->holds[i]); hold; hold = next) {
 			next = LIST_NEXT(hold, link);
-			if (hold->region == region && hold->blocking)
+			if (hold->region == region && (hold->blocking || hold->stray))
 				hold_end(core, hold);
 		}
 	while (status < 0 && (revocation = forced_find(core, region)))

@@ -8,3 +8,7 @@ farbus_test_add(api_left COMMAND ${CMAKE_CURRENT_LIST_DIR}/api_left.sh $<TARGET_
 	$<TARGET_FILE:api_client>)
 
 farbus_test(signal_test SOURCES ${CMAKE_CURRENT_LIST_DIR}/signal_test.c)
+
+farbus_test_program(revoke_fault SOURCES ${CMAKE_CURRENT_LIST_DIR}/revoke_fault.c)
+farbus_test_add(revoke_fault COMMAND ${CMAKE_CURRENT_LIST_DIR}/revoke_fault.sh
+	$<TARGET_FILE:farbus-run> $<TARGET_FILE:revoke_fault> TIMEOUT 120)

@@ -419,6 +419,80 @@ static void withdraw__stopped_importer__etimedout_then_again_forced(void **state
 	net_free(net, true);
 }
 
+/* Ends the link to a node that imported, at the home's end; the node lives on. */
+static void link_break(struct net *net, uint32_t home, uint32_t node)
+{
+	uint32_t link = core_rank_link(net_node(net, home)->core, node), garbage[8] = { 0xdead };
+
+	net_inject(net, home, link, garbage, sizeof(garbage), false);
+	EXPECT(core_rank_link(net_node(net, home)->core, node) == UINT32_MAX);
+}
+
+static void revoke__link_to_a_stopped_importer_ended__not_zero_while_it_has_the_memory(void **state)
+{
+	struct net *net = net_joined(1, 3);
+	struct farbus_token token;
+	uint64_t region = region_with(net, 1, RWA, 0, &token);
+	uint32_t index = import_of(net, 2, &token);
+
+	(void)state;
+	net_stop(net, 2);
+	link_break(net, 1, 2);
+	EXPECT_INT(net_events(net, 1, FARBUS_EVENT_PEER_LOST, 2), 1);
+	EXPECT_INT(net_wait(net, net_revoke(net, 1, &token, false, 50)), -ETIMEDOUT);
+	EXPECT_INT(net_store_raw(net, 2, index, 0, 1), 0); /* that is why it is not 0 */
+	EXPECT_INT(net_wait(net, net_revoke(net, 1, &token, true, 50)), 0);
+	expect_shut(net, 1, region, 2, index);
+	net_continue(net, 2);
+	net_run(net);
+	EXPECT_INT(net_add(net, 2, index, 0, 1), -EHOSTDOWN);
+	net_free(net, true);
+}
+
+static void revoke__link_to_a_stopped_importer_ended__zero_when_it_goes_on_or_dies(void **state)
+{
+	(void)state;
+	for (int dies = 0; dies < 2; dies++) {
+		struct net *net = net_joined(1, 3);
+		struct farbus_token token;
+		uint64_t region = region_with(net, 1, RWA, 0, &token);
+		uint32_t index = import_of(net, 2, &token);
+		struct ask *revoke;
+
+		net_stop(net, 2);
+		link_break(net, 1, 2);
+		revoke = net_revoke(net, 1, &token, false, MS);
+		net_run_for(net, MS * NS_PER_MS / 4);
+		EXPECT(!revoke->done);
+		if (dies)
+			net_kill(net, 2);
+		else
+			net_continue(net, 2);
+		EXPECT_INT(net_wait(net, revoke), 0);
+		if (!dies)
+			expect_shut(net, 1, region, 2, index);
+		net_free(net, true);
+	}
+}
+
+static void lost__importer_ends_the_link_to_a_living_home__nothing_lands_any_more(void **state)
+{
+	(void)state;
+	FOR_SEEDS(seed)
+	{
+		struct net *net = net_joined(seed, 3);
+		struct farbus_token token;
+		uint64_t region = region_with(net, 1, RWA, 0, &token);
+		uint32_t index = import_of(net, 2, &token);
+
+		link_break(net, 2, 1);
+		expect_shut(net, 1, region, 2, index);
+		EXPECT_INT(net_add(net, 2, index, 0, 1), -EHOSTDOWN);
+		EXPECT_INT(net_wait(net, net_revoke(net, 1, &token, false, MS)), 0);
+		net_free(net, true);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,6 +514,12 @@ int main(int argc, char **argv)
 			revoke__by_maker_with_stopped_importer__etimedout_in_time_with_the_homes_text),
 		cmocka_unit_test(withdraw__all_kinds_of_holders__zero_and_region_forgotten),
 		cmocka_unit_test(withdraw__stopped_importer__etimedout_then_again_forced),
+		cmocka_unit_test(
+			revoke__link_to_a_stopped_importer_ended__not_zero_while_it_has_the_memory),
+		cmocka_unit_test(
+			revoke__link_to_a_stopped_importer_ended__zero_when_it_goes_on_or_dies),
+		cmocka_unit_test(
+			lost__importer_ends_the_link_to_a_living_home__nothing_lands_any_more),
 	};
 
 	test_choose(argc, argv);

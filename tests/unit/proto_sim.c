@@ -86,11 +86,14 @@ struct net *net_new(const struct net_conf *conf)
 	return net;
 }
 
+static void links_dead(struct net *net, uint32_t number);
+
 static void node_end(struct net *net, uint32_t number)
 {
 	struct net_node *node = &net->node[number];
 
 	node->core = core_free(node->core);
+	links_dead(net, number);
 	asks_cancel(net, number);
 	free(node->import);
 	free(node->work);
@@ -292,6 +295,62 @@ static void output_event(struct net_node *node, const struct farbus_event *event
 	node->event[node->event_count++] = *event;
 }
 
+/*
+ * A core is told that nobody has the other end any more when that end has done what its own core
+ * asked for, or is dead: what it had mapped is out of reach then. One that is stopped learns it later.
+ */
+static void link_gone_due(struct net *net, struct net_link *link, int end)
+{
+	if (!link->ended[end] || link->gone_told[end])
+		return;
+	link->gone_due[end] = link->gone_told[end] = true;
+	net->gone_due++;
+}
+
+static void link_end(struct net *net, uint32_t number, uint32_t link)
+{
+	struct net_link *is = &net->link[link];
+	int end = is->to == number;
+
+	is->ended[end] = true;
+	if (is->ended[!end] || !net_alive(net, end ? is->from : is->to))
+		link_gone_due(net, is, end);
+	link_gone_due(net, is, !end); /* if that one has ended */
+}
+
+static void links_dead(struct net *net, uint32_t number)
+{
+	for (uint32_t i = 0; i < net->link_count; i++)
+		if (net->link[i].from == number || net->link[i].to == number)
+			link_gone_due(net, &net->link[i], net->link[i].from == number);
+}
+
+static void links_gone(struct net *net)
+{
+	for (uint32_t i = 0; net->gone_due && i < net->link_count; i++)
+		for (int end = 0; end < 2; end++) {
+			struct net_link *link = &net->link[i];
+			uint32_t number = end ? link->to : link->from;
+
+			if (!link->gone_due[end] || net->node[number].stopped)
+				continue;
+			link->gone_due[end] = false;
+			net->gone_due--;
+			if (!net_alive(net, number))
+				continue;
+			core_link_gone(net->node[number].core, i, net_now(net));
+			node_finish(net, number);
+		}
+	for (uint32_t node = 0; node < net->node_count; node++)
+		net_reach_check(net, node);
+}
+
+static void link_close(struct net *net, uint32_t number, uint32_t link)
+{
+	sim_close(net->sim, number, link);
+	link_end(net, number, link);
+}
+
 static void output_run(struct net *net, uint32_t number, const struct core_output *output)
 {
 	struct net_node *node = &net->node[number];
@@ -305,7 +364,7 @@ static void output_run(struct net *net, uint32_t number, const struct core_outpu
 		break;
 	case CORE_CLOSE:
 		if (output->link < STRANGER_FIRST)
-			sim_close(net->sim, number, output->link);
+			link_close(net, number, output->link);
 		else if (output->link == net->stranger)
 			net->stranger_closed = true;
 		break;
@@ -372,11 +431,14 @@ static void event_down(struct net *net, const struct sim_event *event)
 	struct net_node *node = &net->node[event->node];
 	const struct net_link *link = &net->link[event->link];
 
-	if (link->from == event->node && !link->up)
+	if (link->from == event->node && !link->up) {
 		core_connect_failed(node->core, net->node[link->to].rank, event->status,
 				    net_now(net));
-	else
-		core_link_down(node->core, event->link, event->status, net_now(net));
+		return;
+	}
+	core_link_down(node->core, event->link, event->status, net_now(net));
+	if (outputs_run(net, event->node) >= 0)
+		link_end(net, event->node, event->link);
 }
 
 static void event_up(struct net *net, const struct sim_event *event)
@@ -443,10 +505,12 @@ bool net_step(struct net *net)
 		return false;
 	if (event.kind == SIM_DIED) {
 		node_end(net, event.node);
+		links_gone(net);
 		return true;
 	}
 	event_run(net, &event);
 	node_finish(net, event.node);
+	links_gone(net);
 	return true;
 }
 
@@ -471,10 +535,12 @@ void net_run_for(struct net *net, uint64_t ns)
 			return;
 		if (event.kind == SIM_DIED) {
 			node_end(net, event.node);
+			links_gone(net);
 			continue;
 		}
 		event_run(net, &event);
 		node_finish(net, event.node);
+		links_gone(net);
 	}
 }
 

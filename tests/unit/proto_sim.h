@@ -72,7 +72,7 @@ struct net_import {
 	enum map_state state;
 	int status; /* DEAD: why */
 	int fd;	    /* its mapping; -1: none */
-	bool gone;  /* suspended: the mapping is there, but inaccessible */
+	bool gone; /* suspended or lost: the mapping is there, but nothing gets to the home through it */
 	uint64_t region, off, len, mem_off;
 	uint32_t rights, grant, epoch;
 	uint64_t key; /* of what the home has exposed; 0: none */

@@ -172,7 +172,7 @@ void import_made(struct net *net, uint32_t number, const struct core_output *out
 	struct import_entry entry;
 
 	EXPECT(import_lookup(core_imports(node->core), output->import, &entry) == 0);
-	EXPECT(entry.state == IMPORT_READY);
+	EXPECT(entry.state == IMPORT_READY || entry.state == IMPORT_LOST);
 	while (node->import_count <= output->import) {
 		node->import = net_grow(node->import, node->import_count, sizeof(*node->import));
 		node->import[node->import_count++].fd = -1;
@@ -189,6 +189,7 @@ void import_made(struct net *net, uint32_t number, const struct core_output *out
 		.rights = entry.rights,
 		.grant = entry.grant,
 		.epoch = entry.epoch,
+		.gone = entry.state == IMPORT_LOST,
 	};
 	import_key(import, output);
 	if (output->region)
@@ -314,6 +315,34 @@ bool net_reaches(struct net *net, uint32_t node, uint32_t index, uint32_t home)
 	if (exposed && exposed->memory == region->memory)
 		return true;
 	return mapping_at(net, import, 0) && region->memory == net->fd[import->fd].memory;
+}
+
+static uint32_t instance_node(const struct net *net, uint32_t instance)
+{
+	for (uint32_t node = 0; node < net->node_count; node++)
+		if (net->node[node].core && net->node[node].instance == instance)
+			return node;
+	return NET_NODE_MAX;
+}
+
+/* Whom a home does not count among a region's importers any more reaches nothing of it. */
+void net_reach_check(struct net *net, uint32_t node)
+{
+	const struct net_node *at = &net->node[node];
+	struct export_import record;
+	struct import_entry entry;
+
+	for (uint32_t i = 0; at->core && i < at->import_count; i++) {
+		uint32_t home;
+
+		if (at->import[i].state == MAP_NONE ||
+		    import_lookup(core_imports(at->core), i, &entry) < 0)
+			continue;
+		home = instance_node(net, entry.home_instance);
+		if (home != NET_NODE_MAX && export_import_lookup(core_exports(net->node[home].core),
+								 entry.remote, &record) < 0)
+			EXPECT(!net_reaches(net, node, i, home));
+	}
 }
 
 /* ---- works ---- */
@@ -467,6 +496,9 @@ static int work_import(struct net *net, uint32_t node, struct net_import *import
 {
 	if (output->work_kind == CORE_WORK_BLOCK || output->work_kind == CORE_WORK_LOST)
 		import_dead(import, output->status);
+	if (output->work_kind == CORE_WORK_LOST)
+		import->gone =
+			true; /* its home may live: nothing stored here gets there any more */
 	if (fails) {
 		if (output->work_kind == CORE_WORK_REMAP && output->fd >= 0)
 			fd_close(net, node, output->fd);
@@ -493,6 +525,20 @@ static void work_count(struct net_node *node, enum core_work_kind kind)
 	node->lost_count += kind == CORE_WORK_LOST;
 }
 
+static void lost_all(struct net *net, uint32_t number, int status)
+{
+	struct net_node *node = &net->node[number];
+	struct import_entry entry;
+
+	for (uint32_t i = 0; i < node->import_count; i++)
+		if (node->import[i].state != MAP_NONE &&
+		    import_lookup(core_imports(node->core), i, &entry) == 0 &&
+		    entry.state != IMPORT_READY) {
+			import_dead(&node->import[i], status);
+			node->import[i].gone = true;
+		}
+}
+
 static void work_run(struct net *net, uint32_t number, const struct core_output *output)
 {
 	struct net_node *node = &net->node[number];
@@ -509,6 +555,10 @@ static void work_run(struct net *net, uint32_t number, const struct core_output 
 			work_hide(net, number, output->record);
 		return;
 	}
+	if (output->work_kind == CORE_WORK_LOST && output->import == 0) {
+		lost_all(net, number, output->status);
+		return;
+	}
 	if (output->work_kind == CORE_WORK_FORCE) {
 		err = fails ? -ENOMEM :
 			      work_force(net, net_region_find(net, number, output->region));
@@ -523,6 +573,19 @@ static void work_run(struct net *net, uint32_t number, const struct core_output 
 		core_work_done(node->core, output->work, err, net_now(net));
 }
 
+static void works_until(struct net *net, uint32_t number, uint64_t until)
+{
+	struct net_node *node = &net->node[number];
+
+	while (node->work_count && node->work[0].due <= until) {
+		struct core_output output = node->work[0].output;
+
+		node->work_count--;
+		memmove(node->work, node->work + 1, node->work_count * sizeof(*node->work));
+		work_run(net, number, &output);
+	}
+}
+
 void work_take(struct net *net, uint32_t number, const struct core_output *output)
 {
 	struct net_node *node = &net->node[number];
@@ -535,6 +598,12 @@ void work_take(struct net *net, uint32_t number, const struct core_output *outpu
 	/* What is hidden is out of reach when the next output is looked at: nobody waits for it. */
 	if (net->conf.work_delay_max_ns == 0 || output->work_kind == CORE_WORK_EXPOSE ||
 	    output->work_kind == CORE_WORK_HIDE) {
+		work_run(net, number, output);
+		return;
+	}
+	/* Done before the end of its link is seen at the other end: with what was asked for before. */
+	if (output->work_kind == CORE_WORK_LOST) {
+		works_until(net, number, UINT64_MAX);
 		work_run(net, number, output);
 		return;
 	}
@@ -553,13 +622,5 @@ uint64_t works_next(const struct net_node *node)
 
 void works_run(struct net *net, uint32_t number)
 {
-	struct net_node *node = &net->node[number];
-
-	while (node->work_count && node->work[0].due <= net_now(net)) {
-		struct core_output output = node->work[0].output;
-
-		node->work_count--;
-		memmove(node->work, node->work + 1, node->work_count * sizeof(*node->work));
-		work_run(net, number, &output);
-	}
+	works_until(net, number, net_now(net));
 }

@@ -27,6 +27,9 @@ struct net_exposed { /* its key: where it is in the table, from 1 */
 struct net_link { /* by the simulation's number */
 	uint32_t from, to;
 	bool up; /* at from */
+	/* At from, at to: */
+	bool ended[2];			/* its core knows, and what that asked for has been done */
+	bool gone_due[2], gone_told[2]; /* that nobody has the other end */
 };
 
 struct net {
@@ -43,7 +46,7 @@ struct net {
 	struct net_exposed *exposed; /* owned */
 	uint32_t exposed_count;
 	struct net_link *link; /* owned */
-	uint32_t link_count;
+	uint32_t link_count, gone_due;
 	struct ask *asks; /* owned */
 	net_send_fn on_send;
 	void *on_send_arg;
@@ -77,6 +80,7 @@ void import_rekeyed(struct net *net, uint32_t node, uint64_t import,
 		    const struct core_output *output);
 void import_made(struct net *net, uint32_t node, const struct core_output *output);
 /* What is exposed, is exposed to somebody whom the home knows. */
+void net_reach_check(struct net *net, uint32_t node);
 void node_exposed_check(struct net *net, uint32_t node);
 void node_memory_check(struct net *net, uint32_t node);
 

@@ -330,6 +330,42 @@ static void link_close__peer_had_not_read__its_messages_still_arrive(void **stat
 	assert_int_equal(event.status, -ECONNRESET);
 }
 
+static void link_linger__other_end_open__gone_is_told_when_it_closes(void **state)
+{
+	struct pair *pair = *state;
+	struct transport_event event;
+
+	if (!ops->link_linger)
+		skip();
+	assert_int_equal(ops->send(pair->to_b, "x", 1, -1), 0);
+	assert_true(ops->link_linger(pair->to_b));
+	assert_int_equal(ops->send(pair->to_b, "y", 1, -1), -EHOSTDOWN);
+	end_expect(pair->b, TRANSPORT_MESSAGE, &event);
+	end_expect(pair->b, TRANSPORT_LINK_DOWN, &event);
+	end_expect_nothing(pair->a);
+	assert_false(ops->link_linger(pair->to_a));
+	ops->link_close(pair->to_a);
+	end_expect(pair->a, TRANSPORT_LINK_GONE, &event);
+	assert_ptr_equal(event.link, pair->to_b);
+	ops->link_close(pair->to_b);
+	end_expect_nothing(pair->a);
+}
+
+static void link_linger__closed_before_the_other_end__nothing_told(void **state)
+{
+	struct pair *pair = *state;
+	struct transport_event event;
+
+	if (!ops->link_linger)
+		skip();
+	assert_true(ops->link_linger(pair->to_b));
+	ops->link_close(pair->to_b);
+	end_expect(pair->b, TRANSPORT_LINK_DOWN, &event);
+	ops->link_close(pair->to_a);
+	end_expect_nothing(pair->a);
+	end_expect_nothing(pair->b);
+}
+
 static void close__whole_transport__what_was_sent_arrives(void **state)
 {
 	struct pair *pair = *state;
@@ -474,6 +510,8 @@ int main(void)
 		WITH_PAIR(link_close__after_sends__all_arrive_before_down),
 		WITH_PAIR(link_close__reader_behind__all_arrive),
 		WITH_PAIR(link_close__peer_had_not_read__its_messages_still_arrive),
+		WITH_PAIR(link_linger__other_end_open__gone_is_told_when_it_closes),
+		WITH_PAIR(link_linger__closed_before_the_other_end__nothing_told),
 		WITH_PAIR(close__whole_transport__what_was_sent_arrives),
 		cmocka_unit_test(open__descriptors__cloexec_and_gone_after_close),
 		WITH_PAIR(park__nothing_there__fd_silent_until_a_message),

@@ -111,8 +111,53 @@ void link_fail(struct transport_link *link, int status)
 	transport->gone++;
 }
 
+static void link_left(struct transport_link *link)
+{
+	epoll_ctl(link->transport->epoll, EPOLL_CTL_DEL, link->socket, NULL);
+	link->pidfd = closed(link->pidfd);
+	link->state = LINK_LEFT;
+}
+
+/* What link_fail() stopped to watch. Errors: -EMFILE. */
+static int end_watch(struct transport_link *link)
+{
+	struct transport *transport = link->transport;
+	struct epoll_event event = { .events = EPOLLRDHUP,
+				     .data.u64 = (uintptr_t)link | WATCH_SOCKET };
+
+	if (epoll_ctl(transport->epoll, EPOLL_CTL_MOD, link->socket, &event) < 0 &&
+	    epoll_ctl(transport->epoll, EPOLL_CTL_ADD, link->socket, &event) < 0)
+		return -EMFILE;
+	if (link->pidfd >= 0)
+		return 0;
+	link->pidfd = wire_pidfd(link->socket, link->pid);
+	if (link->pidfd < 0)
+		return 0;
+	return watch_add(transport, link->pidfd, EPOLLIN, link, WATCH_PIDFD);
+}
+
+bool link_linger(struct transport_link *link)
+{
+	if (!link->memory || link->hup || link->socket < 0)
+		return false; /* it was never up, or we know of its end already */
+	channel_close_mark(&link->channel);
+	shutdown(link->socket, SHUT_WR);
+	epoll_ctl(link->transport->epoll, EPOLL_CTL_DEL, link->bell_self, NULL);
+	link->up_due = link->want = false;
+	link->state = LINK_LINGER;
+	if (end_watch(link) < 0)
+		log_warning("process %d: the end of its link cannot be watched: raise ulimit -n; "
+			    "what it has mapped counts as mapped",
+			    (int)link->pid);
+	return true;
+}
+
 void link_hup(struct transport_link *link)
 {
+	if (link->state == LINK_LINGER) {
+		link_left(link);
+		return;
+	}
 	if (link->state != LINK_OPEN) {
 		link_fail(link, -EHOSTDOWN);
 		return;
@@ -331,7 +376,7 @@ void link_socket_event(struct transport_link *link, bool end)
 		hello_receive(link);
 	else if (link->state == LINK_CONNECTING)
 		welcome_receive(link);
-	if (end && link->state < LINK_FAILED)
+	if (end && (link->state < LINK_FAILED || link->state == LINK_LINGER))
 		link_hup(link);
 }
 

@@ -194,6 +194,13 @@ static int down_event(struct transport_link *link, struct transport_event *ret_e
 	return 0;
 }
 
+static int gone_event(struct transport_link *link, struct transport_event *ret_event)
+{
+	link->state = LINK_ENDED;
+	ret_event->kind = TRANSPORT_LINK_GONE;
+	return 0;
+}
+
 static int up_event(struct transport_link *link, struct transport_event *ret_event)
 {
 	link->up_due = false;
@@ -213,6 +220,8 @@ static int link_event(struct transport_link *link, struct transport_event *ret_e
 		return up_event(link, ret_event);
 	if (link->state == LINK_FAILED)
 		return down_event(link, ret_event);
+	if (link->state == LINK_LEFT)
+		return gone_event(link, ret_event);
 	if (link->state != LINK_OPEN)
 		return -EAGAIN;
 	if (link->want && !link->hup && link_writable(link)) {
@@ -268,7 +277,7 @@ static int shm_poll(struct transport *transport, struct transport_event *ret_eve
 
 static bool link_busy(struct transport_link *link)
 {
-	if (link->up_due || link->state == LINK_FAILED)
+	if (link->up_due || link->state == LINK_FAILED || link->state == LINK_LEFT)
 		return true;
 	if (link->state != LINK_OPEN)
 		return false;
@@ -328,6 +337,7 @@ const struct transport_ops transport_shm = {
 	.poll = shm_poll,
 	.park = shm_park,
 	.link_close = shm_link_close,
+	.link_linger = link_linger,
 	.link_user_set = shm_link_user_set,
 	.link_user = shm_link_user,
 	.memory_alloc = shm_memory_alloc,

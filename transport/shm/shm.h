@@ -37,7 +37,9 @@ enum link_state {
 	LINK_CONNECTING, /* waits for WELCOME */
 	LINK_OPEN,
 	LINK_FAILED, /* LINK_DOWN is due */
-	LINK_ENDED,  /* LINK_DOWN was told */
+	LINK_ENDED,  /* LINK_DOWN or LINK_GONE was told */
+	LINK_LINGER, /* ended here; the other end is still watched */
+	LINK_LEFT,   /* LINK_GONE is due */
 	LINK_GONE,   /* half open and given up: freed at the end of the round */
 };
 
@@ -111,6 +113,7 @@ void link_accept(struct transport *transport);
 void link_socket_event(struct transport_link *link, bool end);
 void link_hup(struct transport_link *link);
 void link_fail(struct transport_link *link, int status);
+bool link_linger(struct transport_link *link);
 void link_free(struct transport_link *link);
 int link_send(struct transport_link *link, const void *data, size_t len, int fd);
 /* Errors: -EAGAIN nothing. */
