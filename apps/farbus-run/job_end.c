@@ -193,9 +193,21 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void stuck_end(struct job *job)
+{
+	job->stuck_at = 0;
+	if (job->ending)
+		return;
+	job_say(job,
+		"rank %u has left the job, but %u ranks wait for it in a fence; ending the others",
+		job->stuck_gone, job->stuck_waiting);
+	job_fail(job, DEAD_FENCE_CODE);
+	job_end(job);
+}
+
 uint64_t job_on_time(struct job *job)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = clock_now_ns(), next;
 
 	if (job->limit_at && now >= job->limit_at) {
 		job->limit_at = 0;
@@ -213,7 +225,10 @@ uint64_t job_on_time(struct job *job)
 	}
 	if (job->give_up_at && now >= job->give_up_at)
 		job->impatient = true;
-	return earlier(job->impatient ? 0 : job->give_up_at, earlier(job->limit_at, job->kill_at));
+	if (job->stuck_at && now >= job->stuck_at)
+		stuck_end(job);
+	next = earlier(job->impatient ? 0 : job->give_up_at, job->stuck_at);
+	return earlier(next, earlier(job->limit_at, job->kill_at));
 }
 
 static void pmi_send(void *arg, uint32_t rank, const char *line, size_t len)
@@ -238,6 +253,10 @@ static void pmi_abort(void *arg, uint32_t rank, int code)
 	job_end(job);
 }
 
+/*
+ * Who left, but still runs, is most likely about to say why and to end with a code of its own. Ended
+ * with the others it would do neither, so it has the grace time for that.
+ */
 static void pmi_stuck(void *arg, uint32_t gone, uint32_t waiting)
 {
 	struct job *job = arg;
@@ -248,11 +267,12 @@ static void pmi_stuck(void *arg, uint32_t gone, uint32_t waiting)
 		pmi_server_release(job->server);
 		return;
 	}
-	job_say(job,
-		"rank %u has left the job, but %u ranks wait for it in a fence; ending the others",
-		gone, waiting);
-	job_fail(job, DEAD_FENCE_CODE);
-	job_end(job);
+	job->stuck_gone = gone;
+	job->stuck_waiting = waiting;
+	if (job->rank[gone].pid == 0)
+		stuck_end(job);
+	else if (!job->stuck_at)
+		job->stuck_at = clock_now_ns() + job->conf->options->grace_ns;
 }
 
 const struct pmi_server_ops job_pmi_ops = { pmi_send, pmi_abort, pmi_stuck };

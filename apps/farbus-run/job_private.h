@@ -53,6 +53,8 @@ struct job {
 	bool impatient;	  /* unwritten output is dropped */
 	uint64_t kill_at; /* 0: not set */
 	uint64_t limit_at;
+	uint64_t stuck_at; /* a fence cannot end: what left it has until then to end by itself */
+	uint32_t stuck_gone, stuck_waiting;
 	uint64_t give_up_at; /* output that nobody reads is dropped then; 0: wait */
 };
 

@@ -112,6 +112,21 @@ static int leave(char **argv)
 	return err < 0 ? 0 : 98;
 }
 
+/* RANK CODE: that rank leaves, and ends later with this code, or with 0 never; the others wait in a fence. */
+static int linger(char **argv)
+{
+	open_boot();
+	if (info.rank != (uint32_t)atoi(argv[0]))
+		return boot_fence(boot, TIMEOUT_NS) < 0 ? 0 : 98;
+	boot_close(boot);
+	if (atoi(argv[1]) == 0)
+		for (;;)
+			pause();
+	usleep(100000); /* the launcher has time to do it wrong */
+	puts("last words");
+	return atoi(argv[1]);
+}
+
 /* Opens twice: the second time must be refused, and the first still works. */
 static int twice(void)
 {
@@ -253,6 +268,8 @@ int main(int argc, char **argv)
 		return abort_one(argv + 2);
 	if (strcmp(what, "leave") == 0 && argc == 3)
 		return leave(argv + 2);
+	if (strcmp(what, "linger") == 0 && argc == 4)
+		return linger(argv + 2);
 	if (strcmp(what, "twice") == 0)
 		return twice();
 	if (strcmp(what, "raw") == 0 && argc == 3)

@@ -158,6 +158,29 @@ static void fence__a_rank_left__ended_instead_of_waiting_for_ever(void **state)
 	program_free(&program);
 }
 
+static void fence__a_rank_left_and_fails__its_words_and_its_code_count(void **state)
+{
+	struct program program;
+
+	(void)state;
+	run(&program, RUN("-n", "3", CLIENT, "linger", "1", "7"), "");
+	assert_int_equal(program.code, 7);
+	assert_non_null(strstr(program.out, "last words"));
+	assert_non_null(strstr(program.err, "rank 1 (pid "));
+	program_free(&program);
+}
+
+static void fence__a_rank_left_and_does_not_end__ended_after_the_grace_time(void **state)
+{
+	struct program program;
+
+	(void)state;
+	run(&program, RUN("-n", "3", "--grace", "0.2", CLIENT, "linger", "1", "0"), "");
+	assert_int_equal(program.code, 1);
+	assert_non_null(strstr(program.err, "rank 1 has left the job, but "));
+	program_free(&program);
+}
+
 static void fence__a_rank_left_with_keep_going__the_fence_fails(void **state)
 {
 	struct program program;
@@ -371,6 +394,8 @@ int main(void)
 		cmocka_unit_test(abort__one_rank__its_code),
 		cmocka_unit_test(abort__code_without_low_bits__still_a_failure),
 		cmocka_unit_test(fence__a_rank_left__ended_instead_of_waiting_for_ever),
+		cmocka_unit_test(fence__a_rank_left_and_fails__its_words_and_its_code_count),
+		cmocka_unit_test(fence__a_rank_left_and_does_not_end__ended_after_the_grace_time),
 		cmocka_unit_test(fence__a_rank_left_with_keep_going__the_fence_fails),
 		cmocka_unit_test(pmi__garbage__job_ended_with_125),
 		cmocka_unit_test(timeout__ranks_that_ignore_term__124),
