@@ -22,11 +22,13 @@
 #include "addrmap/import.h"
 #include <farbus/farbus.h>
 
-#define CORE_SIZE_MAX 1024     /* ranks */
-#define CORE_NAME_MAX 4096     /* published names in a job */
-#define CORE_REQUEST_MAX 65536 /* of one instance, under way */
-#define CORE_PIECE_MAX 65536   /* bytes of data in one served put or get */
-#define CORE_PIECE_MIN 7168    /* ... that every link takes */
+#define CORE_SIZE_MAX 1024	 /* ranks */
+#define CORE_NAME_MAX 4096	 /* published names in a job */
+#define CORE_REQUEST_MAX 65536	 /* of one instance, under way */
+#define CORE_REVOCATION_MAX 1024 /* that others asked of one home, under way */
+#define CORE_PARKED_MAX 1024	 /* imports that wait at one home for a region's new memory */
+#define CORE_PIECE_MAX 65536	 /* bytes of data in one served put or get */
+#define CORE_PIECE_MIN 7168	 /* ... that every link takes */
 #define CORE_MESSAGE_MAX 66560
 
 struct core;

@@ -173,6 +173,7 @@ struct revocation {
 	uint32_t grant; /* 0: all of the region (withdraw) */
 	bool whole;	/* the grant, not only one of its epochs */
 	bool force;
+	bool counted; /* in revocation_count */
 	uint32_t outstanding;
 	LIST_HEAD(revocation_refs, ref) refs;
 	struct timer deadline, force_at;
@@ -286,6 +287,8 @@ struct core {
 	LIST_HEAD(holds, hold) holds[CORE_BUCKETS];
 	LIST_HEAD(facts_list, facts) facts[CORE_BUCKETS];
 	struct revocations revocations;
+	uint32_t revocation_count; /* of those that others asked for */
+	uint32_t parked_count;	   /* of all forces */
 	LIST_HEAD(forces, force) forces;
 	struct works works[CORE_BUCKETS];
 	uint32_t work_last;

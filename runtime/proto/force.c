@@ -49,6 +49,7 @@ static void force_free(struct core *core, struct force *force)
 
 	while ((parked = STAILQ_FIRST(&force->parked))) {
 		STAILQ_REMOVE_HEAD(&force->parked, link);
+		core->parked_count--;
 		free(parked);
 	}
 	timer_clear(core, &force->timer);
@@ -169,6 +170,7 @@ static void parked_resume(struct core *core, struct parked_list *list)
 
 	while ((parked = STAILQ_FIRST(list))) {
 		STAILQ_REMOVE_HEAD(list, link);
+		core->parked_count--;
 		if (parked->conn && parked->conn->state == CONN_UP)
 			home_import(core, parked->conn, &parked->message);
 		free(parked);
@@ -201,11 +203,18 @@ bool force_park(struct core *core, struct conn *conn, uint64_t region,
 
 	if (!force)
 		return false;
+	if (core->parked_count == CORE_PARKED_MAX) {
+		conn_refuse(core, conn, &message->head, -ENOSPC,
+			    "too many imports wait while the home gives the region new memory: "
+			    "try again later");
+		return true;
+	}
 	parked = alloc_zero(sizeof(*parked));
 	if (!parked) {
 		conn_refuse(core, conn, &message->head, -ENOMEM, "the home has no memory");
 		return true;
 	}
+	core->parked_count++;
 	parked->conn = conn;
 	parked->message = *message;
 	STAILQ_INSERT_TAIL(&force->parked, parked, link);

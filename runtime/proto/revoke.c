@@ -57,6 +57,7 @@ static void revocation_free(struct core *core, struct revocation *revocation)
 	timer_clear(core, &revocation->deadline);
 	timer_clear(core, &revocation->force_at);
 	LIST_REMOVE(revocation, link);
+	core->revocation_count -= revocation->counted;
 	free(revocation);
 }
 
@@ -503,13 +504,20 @@ free_revocation:
 void revoke_remote(struct core *core, struct conn *conn, const struct message_revoke *message)
 {
 	struct revocation *revocation;
-	int err = revoke_token(core, &message->token, conn->instance, message->force != 0,
-			       &revocation);
+	int err;
 
+	if (core->revocation_count == CORE_REVOCATION_MAX) {
+		conn_refuse(core, conn, &message->head, -ENOSPC,
+			    "too many revocations wait at this home: let some of them end");
+		return;
+	}
+	err = revoke_token(core, &message->token, conn->instance, message->force != 0, &revocation);
 	if (err < 0) {
 		conn_refuse(core, conn, &message->head, err, NULL);
 		return;
 	}
+	core->revocation_count++;
+	revocation->counted = true;
 	revocation->conn = conn;
 	revocation->asked = message->head;
 	revocation_wait(core, revocation, core->now + message->timeout_ms * NS_PER_MS);

@@ -139,6 +139,32 @@ static void force__imports_meanwhile__parked_and_get_the_new_memory(void **state
 	}
 }
 
+static void
+force__more_imports_meanwhile_than_are_parked__enospc_and_the_others_get_theirs(void **state)
+{
+	struct ask *revoke, *first = NULL, *last = NULL;
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene, 1);
+	net_stop(scene.net, 3); /* a survivor that holds the force up */
+	revoke = scene_force(&scene);
+	net_run_for(scene.net, 60 * NS_PER_MS);
+	for (int i = 0; i <= CORE_PARKED_MAX; i++) {
+		last = net_import(scene.net, 2, &scene.other, MS);
+		first = first ? first : last;
+	}
+	EXPECT_INT(net_wait(scene.net, last), -ENOSPC);
+	EXPECT(!first->done);
+	EXPECT_INT(net_wait(scene.net, revoke), 0);
+	EXPECT_INT(net_wait(scene.net, first), 0);
+	net_continue(scene.net, 1);
+	net_continue(scene.net, 3);
+	net_run(scene.net);
+	EXPECT_INT(net_wait(scene.net, net_import(scene.net, 2, &scene.other, MS)), 0);
+	net_free(scene.net, true);
+}
+
 static void force__parked_importer_dies__the_others_get_theirs(void **state)
 {
 	struct scene scene;
@@ -372,6 +398,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(force__importer_lets_go_in_time__no_memory_is_moved),
 		cmocka_unit_test(force__after_a_revoke_that_timed_out__zero),
 		cmocka_unit_test(force__imports_meanwhile__parked_and_get_the_new_memory),
+		cmocka_unit_test(
+			force__more_imports_meanwhile_than_are_parked__enospc_and_the_others_get_theirs),
 		cmocka_unit_test(force__parked_importer_dies__the_others_get_theirs),
 		cmocka_unit_test(
 			force__memory_cannot_be_replaced__enotsup_and_grant_stays_revoking),

@@ -2,6 +2,8 @@
 /* proto_job_test.c -- names, collectives, deaths and departures, abort */
 #include "proto_test.h"
 
+#include "base/error.h"
+
 #define SIZE 4
 
 static void token_text(struct farbus_token *token, const char *text)
@@ -83,6 +85,25 @@ static void lookup__nobody_publishes__etimedout_at_the_deadline_and_forgotten(vo
 	token_text(&token, "late");
 	EXPECT_INT(net_wait(net, net_publish(net, 1, "never", &token, MS)), 0);
 	net_free(net, true);
+}
+
+static void lookup__more_requests_than_an_instance_has__enospc_and_says_so(void **state)
+{
+	struct net *net = net_joined(1, SIZE);
+	struct core *core = net_node(net, 2)->core;
+	uint64_t now = net_now(net), deadline = now + NS_PER_S;
+	uint32_t id, last = 0;
+
+	(void)state;
+	/* Not through the simulation, which would check everything after each of them. */
+	for (int i = 0; i < CORE_REQUEST_MAX; i++) {
+		EXPECT_INT(core_lookup(core, "never", deadline, now, &id), 0);
+		EXPECT(id != last);
+		last = id;
+	}
+	EXPECT_INT(core_lookup(core, "never", deadline, now, &id), -ENOSPC);
+	assert_non_null(strstr(error_text(), "requests"));
+	net_free(net, false);
 }
 
 static void publish__publisher_dies__name_goes_and_can_be_taken(void **state)
@@ -586,6 +607,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lookup__before_and_after_publish__token_of_the_publisher),
 		cmocka_unit_test(publish__bad_names_and_twice__refused_and_first_one_stays),
 		cmocka_unit_test(lookup__nobody_publishes__etimedout_at_the_deadline_and_forgotten),
+		cmocka_unit_test(lookup__more_requests_than_an_instance_has__enospc_and_says_so),
 		cmocka_unit_test(publish__publisher_dies__name_goes_and_can_be_taken),
 		cmocka_unit_test(publish__as_many_as_there_may_be__then_enospc),
 		cmocka_unit_test(request__as_many_as_there_may_be__then_enospc_and_each_ends),

@@ -369,6 +369,32 @@ revoke__by_maker_with_stopped_importer__etimedout_in_time_with_the_homes_text(vo
 	net_free(net, true);
 }
 
+static void revoke__more_at_a_time_than_a_home_takes__enospc_then_room_again(void **state)
+{
+	struct net *net = net_joined(1, 3);
+	struct ask *chain, *first = NULL, *last = NULL;
+	struct farbus_token token;
+
+	(void)state;
+	region_with(net, 0, RWA | FARBUS_G, 0, &token);
+	chain = net_chain(net, 1, import_of(net, 1, &token), 0, PAGE, RWA, 0, 0, MS);
+	EXPECT_INT(net_wait(net, chain), 0);
+	import_of(net, 2, &chain->token);
+	net_stop(net, 2);
+	for (int i = 0; i <= CORE_REVOCATION_MAX; i++) {
+		last = net_revoke(net, 1, &chain->token, false, 50);
+		first = first ? first : last;
+	}
+	EXPECT_INT(net_wait(net, last), -ENOSPC);
+	assert_non_null(strstr(last->why, "too many revocations"));
+	EXPECT(!first->done);
+	EXPECT_INT(net_wait(net, first), -ETIMEDOUT);
+	net_run_for(net, 60 * NS_PER_MS);
+	net_continue(net, 2);
+	EXPECT_INT(net_wait(net, net_revoke(net, 1, &chain->token, false, MS)), 0);
+	net_free(net, true);
+}
+
 /* ---- withdraw ---- */
 
 static void withdraw__all_kinds_of_holders__zero_and_region_forgotten(void **state)
@@ -512,6 +538,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(revoke__by_maker_ancestor_and_strangers__allowed_as_documented),
 		cmocka_unit_test(
 			revoke__by_maker_with_stopped_importer__etimedout_in_time_with_the_homes_text),
+		cmocka_unit_test(revoke__more_at_a_time_than_a_home_takes__enospc_then_room_again),
 		cmocka_unit_test(withdraw__all_kinds_of_holders__zero_and_region_forgotten),
 		cmocka_unit_test(withdraw__stopped_importer__etimedout_then_again_forced),
 		cmocka_unit_test(
