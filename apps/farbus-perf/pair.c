@@ -15,7 +15,6 @@
 #include <farbus/inline.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,26 +43,6 @@ static int farbus_failed(int err, const char *what)
 bool pair_launched(void)
 {
 	return getenv("PMI_FD") != NULL;
-}
-
-void pair_pin(int cpu, int index, int *ret_cpu)
-{
-	cpu_set_t allowed, one;
-
-	*ret_cpu = -1;
-	if (cpu < 0 && sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
-		int left = CPU_COUNT(&allowed) > 1 ? index % CPU_COUNT(&allowed) : 0;
-
-		for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
-			if (CPU_ISSET(cpu, &allowed) && left-- == 0)
-				break;
-	}
-	if (cpu < 0 || cpu >= CPU_SETSIZE)
-		return;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one) == 0)
-		*ret_cpu = cpu;
 }
 
 /* Twice the longest piece at least, so that no piece starts where the one before did. */
