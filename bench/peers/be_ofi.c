@@ -7,6 +7,7 @@
 #include "peers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <rdma/fabric.h>
 #include <rdma/fi_atomic.h>
 #include <rdma/fi_cm.h>
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 
 #define NAME_MAX_LEN 512
+#define SLEEP_MS 1000
 
 static struct fi_info *info;
 static struct fid_fabric *fabric;
@@ -29,6 +31,7 @@ static struct fid_mr *region, *local;
 static fi_addr_t peer;
 static char *memory;
 static uint64_t remote, key, pending, word;
+static int event_fd = -1;
 
 static int ofi_info(void)
 {
@@ -51,7 +54,9 @@ static int ofi_info(void)
 
 static int ofi_endpoint(void)
 {
-	struct fi_cq_attr cq = { .format = FI_CQ_FORMAT_CONTEXT, .size = 1024 };
+	struct fi_cq_attr cq = { .format = FI_CQ_FORMAT_CONTEXT,
+				 .size = 1024,
+				 .wait_obj = peers_wait ? FI_WAIT_FD : FI_WAIT_NONE };
 	struct fi_av_attr av = { .type = FI_AV_MAP };
 	int err = fi_fabric(info->fabric_attr, &fabric, NULL);
 
@@ -67,6 +72,8 @@ static int ofi_endpoint(void)
 		err = fi_ep_bind(endpoint, &queue->fid, FI_TRANSMIT | FI_RECV);
 	if (err == 0)
 		err = fi_ep_bind(endpoint, &vector->fid, 0);
+	if (err == 0 && peers_wait)
+		err = fi_control(&queue->fid, FI_GETWAIT, &event_fd);
 	return err < 0 ? err : fi_enable(endpoint);
 }
 
@@ -126,6 +133,16 @@ static void *be_memory(void)
 	return memory;
 }
 
+static void be_sleep(int fd)
+{
+	struct pollfd poll_fd[2] = { { .fd = event_fd, .events = POLLIN },
+				     { .fd = fd, .events = POLLIN } };
+	struct fid *fid = &queue->fid;
+
+	if (fi_trywait(fabric, &fid, 1) == FI_SUCCESS)
+		poll(poll_fd, 2, SLEEP_MS);
+}
+
 static int ofi_reap(void)
 {
 	struct fi_cq_entry entry[16];
@@ -171,9 +188,14 @@ static int ofi_fadd_issue(uint64_t off, uint64_t value, uint64_t *ret_old)
 
 static int be_flush(void)
 {
-	while (pending)
+	while (pending) {
+		uint64_t before = pending;
+
 		if (ofi_reap() < 0)
 			return -EIO;
+		if (peers_wait && pending == before)
+			be_sleep(-1);
+	}
 	return 0;
 }
 
@@ -212,5 +234,6 @@ const struct peers_ops peers_backend = {
 	.fadd = be_fadd,
 	.flush = be_flush,
 	.progress = be_progress,
+	.sleep = be_sleep,
 	.close = be_close,
 };

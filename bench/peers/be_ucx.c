@@ -8,12 +8,14 @@
 #include "peers.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucp/api/ucp.h>
 
 #define BLOB_MAX 4096
+#define SLEEP_MS 1000
 
 static ucp_context_h context;
 static ucp_worker_h worker;
@@ -22,6 +24,17 @@ static ucp_rkey_h rkey;
 static ucp_mem_h memory;
 static void *base;
 static uint64_t remote;
+static int event_fd = -1;
+
+/* What came before it was armed need not make an event: it is looked for once more. */
+static void be_sleep(int fd)
+{
+	struct pollfd poll_fd[2] = { { .fd = event_fd, .events = POLLIN },
+				     { .fd = fd, .events = POLLIN } };
+
+	if (ucp_worker_arm(worker) == UCS_OK && !ucp_worker_progress(worker))
+		poll(poll_fd, 2, SLEEP_MS);
+}
 
 static int ucx_result(ucs_status_ptr_t request)
 {
@@ -32,8 +45,11 @@ static int ucx_result(ucs_status_ptr_t request)
 	if (UCS_PTR_IS_ERR(request))
 		return -EIO;
 	do {
-		ucp_worker_progress(worker);
+		bool idle = !ucp_worker_progress(worker);
+
 		status = ucp_request_check_status(request);
+		if (status == UCS_INPROGRESS && idle && peers_wait)
+			be_sleep(-1);
 	} while (status == UCS_INPROGRESS);
 	ucp_request_free(request);
 	return status == UCS_OK ? 0 : -EIO;
@@ -47,12 +63,16 @@ static int ucx_start(void)
 					      .thread_mode = UCS_THREAD_MODE_SINGLE };
 	ucp_config_t *config;
 
+	if (peers_wait)
+		params.features |= UCP_FEATURE_WAKEUP;
 	if (ucp_config_read(NULL, NULL, &config) != UCS_OK)
 		return -EIO;
 	if (ucp_init(&params, config, &context) != UCS_OK)
 		return -EIO;
 	ucp_config_release(config);
-	return ucp_worker_create(context, &worker_params, &worker) == UCS_OK ? 0 : -EIO;
+	if (ucp_worker_create(context, &worker_params, &worker) != UCS_OK)
+		return -EIO;
+	return peers_wait && ucp_worker_get_efd(worker, &event_fd) != UCS_OK ? -EIO : 0;
 }
 
 static int ucx_memory(void)
@@ -188,5 +208,6 @@ const struct peers_ops peers_backend = {
 	.fadd = be_fadd,
 	.flush = be_flush,
 	.progress = be_progress,
+	.sleep = be_sleep,
 	.close = be_close,
 };

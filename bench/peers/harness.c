@@ -2,17 +2,20 @@
 /*
  * harness.c -- runs the figures, or one passive-target check, on the linked back-end
  *
- *   peers-X [--name SYSTEM] [--variant V] [--side NAME] [--quick] [--passive put|get|fadd]
+ *   peers-X [--name SYSTEM] [--variant V] [--side NAME] [--quick] [--network]
+ *           [--wait] [--passive put|get|fadd]
  *
  * One JSON object per line on stdout, from rank 0. A library that hangs is a result: an alarm
  * reports it and ends the process.
  *
  * Invariants:
  *   1. while "asleep" rank 1 is inside recv(2) on the side channel and in no library
- *   2. floors run on plain memory of the same size, in the same process, in turn with the subject
+ *   2. floors run on plain memory of the same size, in the same process, in turn with the subject;
+ *      with --network they are bare TCP, and run while the target is asleep, whose CPU they use, too
  */
 #include "apps/farbus-perf/measure.h"
 #include "base/clock.h"
+#include "network.h"
 #include "peers.h"
 #include "side.h"
 
@@ -32,11 +35,12 @@
 #define PASSIVE_OLD 0x1111111111111111ull
 #define PASSIVE_NEW 0x2222222222222222ull
 #define RATE_LEN ((uint64_t)256 << 10)
+#define NETWORK_TURNS 5
 
 struct harness {
 	const char *system, *passive;
 	char job[64];
-	bool quick;
+	bool quick, network;
 	int rank, side;
 	char *source; /* PEERS_LEN bytes of the initiator */
 	char *plain;  /* PEERS_LEN bytes that floors write to */
@@ -44,6 +48,7 @@ struct harness {
 
 static struct harness harness = { .system = "?", .passive = "", .side = -1 };
 const char *peers_variant = "";
+bool peers_wait;
 
 const char *peers_job(void)
 {
@@ -60,20 +65,6 @@ int peers_exchange(const void *mine, size_t len, void *ret_theirs, size_t size, 
 }
 
 /* ---- figures ----------------------------------------------------------------------------- */
-
-/* cursor: pieces walk through all of PEERS_LEN, however short a batch is. */
-struct figure_arg {
-	size_t piece;
-	uint64_t cursor;
-};
-
-static uint64_t figure_next(struct figure_arg *arg)
-{
-	uint64_t off = arg->cursor;
-
-	arg->cursor = (off + arg->piece) % PEERS_LEN;
-	return off;
-}
 
 static int run_put8_flush(void *arg, uint64_t count)
 {
@@ -133,11 +124,11 @@ static int run_put8_rate(void *arg, uint64_t count)
 
 static int run_put(void *arg, uint64_t count)
 {
-	struct figure_arg *figure = arg;
+	struct peers_walk *figure = arg;
 	int err = 0;
 
 	for (uint64_t i = 0; i < count && err == 0; i++) {
-		uint64_t off = figure_next(figure);
+		uint64_t off = peers_walk_next(figure);
 
 		err = peers_backend.put(off, harness.source + off, figure->piece);
 	}
@@ -146,11 +137,11 @@ static int run_put(void *arg, uint64_t count)
 
 static int run_get(void *arg, uint64_t count)
 {
-	struct figure_arg *figure = arg;
+	struct peers_walk *figure = arg;
 	int err = 0;
 
 	for (uint64_t i = 0; i < count && err == 0; i++) {
-		uint64_t off = figure_next(figure);
+		uint64_t off = peers_walk_next(figure);
 
 		err = peers_backend.get(off, harness.source + off, figure->piece);
 	}
@@ -203,10 +194,10 @@ static int floor_put8_rate(void *arg, uint64_t count)
 
 static int floor_put(void *arg, uint64_t count)
 {
-	struct figure_arg *figure = arg;
+	struct peers_walk *figure = arg;
 
 	for (uint64_t i = 0; i < count; i++) {
-		uint64_t off = figure_next(figure);
+		uint64_t off = peers_walk_next(figure);
 
 		memcpy(harness.plain + off, harness.source + off, figure->piece);
 	}
@@ -215,10 +206,10 @@ static int floor_put(void *arg, uint64_t count)
 
 static int floor_get(void *arg, uint64_t count)
 {
-	struct figure_arg *figure = arg;
+	struct peers_walk *figure = arg;
 
 	for (uint64_t i = 0; i < count; i++) {
-		uint64_t off = figure_next(figure);
+		uint64_t off = peers_walk_next(figure);
 
 		memcpy(harness.source + off, harness.plain + off, figure->piece);
 	}
@@ -227,22 +218,22 @@ static int floor_get(void *arg, uint64_t count)
 
 static const struct figure {
 	const char *name;
-	measure_fn floor, run;
+	measure_fn floor, network_floor, run;
 	size_t piece; /* 0: latency or rate of 8 bytes */
 	bool rate;    /* printed as a rate, ratio subject / floor */
 } figures[] = {
-	{ "put8_flush", floor_put8_flush, run_put8_flush, 0, false },
-	{ "get8", floor_get8, run_get8, 0, false },
-	{ "fadd", floor_fadd, run_fadd, 0, false },
-	{ "put8_rate", floor_put8_rate, run_put8_rate, 0, true },
-	{ "put_4k", floor_put, run_put, 4096, true },
-	{ "put_64k", floor_put, run_put, 65536, true },
-	{ "put_1m", floor_put, run_put, 1 << 20, true },
-	{ "put_16m", floor_put, run_put, 16 << 20, true },
-	{ "get_4k", floor_get, run_get, 4096, true },
-	{ "get_64k", floor_get, run_get, 65536, true },
-	{ "get_1m", floor_get, run_get, 1 << 20, true },
-	{ "get_16m", floor_get, run_get, 16 << 20, true },
+	{ "put8_flush", floor_put8_flush, network_round, run_put8_flush, 0, false },
+	{ "get8", floor_get8, network_round, run_get8, 0, false },
+	{ "fadd", floor_fadd, network_round, run_fadd, 0, false },
+	{ "put8_rate", floor_put8_rate, network_put, run_put8_rate, 0, true },
+	{ "put_4k", floor_put, network_put, run_put, 4096, true },
+	{ "put_64k", floor_put, network_put, run_put, 65536, true },
+	{ "put_1m", floor_put, network_put, run_put, 1 << 20, true },
+	{ "put_16m", floor_put, network_put, run_put, 16 << 20, true },
+	{ "get_4k", floor_get, network_get, run_get, 4096, true },
+	{ "get_64k", floor_get, network_get, run_get, 65536, true },
+	{ "get_1m", floor_get, network_get, run_get, 1 << 20, true },
+	{ "get_16m", floor_get, network_get, run_get, 16 << 20, true },
 };
 
 /* ns per operation to what people read: Mops/s of 8-byte puts, GB/s of pieces. */
@@ -263,9 +254,80 @@ static void figure_print(const struct figure *figure, const struct measure_resul
 	else
 		printf("\"unit\":\"ns\",\"best\":%.3f,\"median\":%.3f,\"floor\":%.3f,", s->min,
 		       s->median, f->min);
-	printf("\"ratio\":%.4f,\"build\":\"%s\"}\n",
-	       figure->rate ? f->min / s->min : s->min / f->min, FARBUS_BUILD_TYPE);
+	printf("\"ratio\":%.4f,\"ratio_median\":%.4f,\"build\":\"%s\"}\n",
+	       figure->rate ? f->min / s->min : s->min / f->min,
+	       figure->rate ? f->median / s->median : s->median / f->median, FARBUS_BUILD_TYPE);
 	fflush(stdout);
+}
+
+/* 'S': the target sleeps; 'P': it is in its library again, if that needs it. */
+static int target_tell(char command)
+{
+	char answer;
+	size_t len;
+	int err = side_send(harness.side, &command, 1);
+
+	return err < 0 ? err : side_recv(harness.side, &answer, 1, true, &len);
+}
+
+static int turn_measure(const struct measure_plan *plan, char target, measure_fn run,
+			struct peers_walk *walk, struct measure_stat *ret_stat)
+{
+	struct measure_side side = { run, walk };
+	struct measure_result result;
+	int err = target_tell(target);
+
+	if (err == 0)
+		err = measure_pair(plan, NULL, &side, &result);
+	if (err == 0)
+		*ret_stat = result.subject;
+	return err;
+}
+
+/* The fastest batch of all turns, and the median turn's median. */
+static struct measure_stat turns_stat(const struct measure_stat *turn)
+{
+	struct measure_stat all = turn[0];
+	double median[NETWORK_TURNS];
+
+	for (int i = 0; i < NETWORK_TURNS; i++) {
+		median[i] = turn[i].median;
+		if (turn[i].min < all.min)
+			all.min = turn[i].min;
+	}
+	all.median = measure_stat_of(median, NETWORK_TURNS).median;
+	return all;
+}
+
+static int network_measure(const struct measure_plan *all, const struct figure *figure,
+			   struct measure_result *ret_result)
+{
+	struct peers_walk walk[2] = { { .piece = figure->piece }, { .piece = figure->piece } };
+	struct measure_stat floor[NETWORK_TURNS], subject[NETWORK_TURNS];
+	struct measure_plan plan = *all;
+	int err = 0;
+
+	plan.budget_ns /= 2 * NETWORK_TURNS;
+	for (int i = 0; i < NETWORK_TURNS && err == 0; i++) {
+		err = turn_measure(&plan, 'S', figure->network_floor, &walk[0], &floor[i]);
+		if (err == 0)
+			err = turn_measure(&plan, 'P', figure->run, &walk[1], &subject[i]);
+	}
+	if (err < 0)
+		return err;
+	ret_result->floor = turns_stat(floor);
+	ret_result->subject = turns_stat(subject);
+	return 0;
+}
+
+static int memory_measure(const struct measure_plan *plan, const struct figure *figure,
+			  struct measure_result *ret_result)
+{
+	struct peers_walk walk[2] = { { .piece = figure->piece }, { .piece = figure->piece } };
+	struct measure_side floor = { figure->floor, &walk[0] };
+	struct measure_side subject = { figure->run, &walk[1] };
+
+	return measure_pair(plan, &floor, &subject, ret_result);
 }
 
 static void figures_run(void)
@@ -279,14 +341,11 @@ static void figures_run(void)
 	if (harness.quick)
 		plan.budget_ns = 30 * NS_PER_MS;
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-		struct figure_arg arg[2] = { { .piece = figures[i].piece },
-					     { .piece = figures[i].piece } };
-		struct measure_side floor = { figures[i].floor, &arg[0] };
-		struct measure_side subject = { figures[i].run, &arg[1] };
 		int err;
 
 		alarm(RUN_LIMIT_S);
-		err = measure_pair(&plan, &floor, &subject, &result);
+		err = harness.network ? network_measure(&plan, &figures[i], &result) :
+					memory_measure(&plan, &figures[i], &result);
 		alarm(0);
 		if (err < 0)
 			printf("{\"system\":\"%s\",\"name\":\"%s\",\"error\":\"%s\"}\n",
@@ -381,7 +440,10 @@ static void on_alarm(int sig)
 	_exit(3);
 }
 
-/* Rank 1 from here on: 'S' sleep (answer, then only recv), 'V' say the word, 'Q' end. */
+/*
+ * Rank 1 from here on: 'S' sleep (answer, then only recv), 'P' progress again, 'V' say the word, 'Q'
+ * end.
+ */
 static void target_serve(void)
 {
 	volatile uint64_t *word = peers_backend.memory();
@@ -393,6 +455,8 @@ static void target_serve(void)
 	for (;;) {
 		err = side_recv(harness.side, &command, 1, asleep || !peers_backend.progress, &len);
 		if (err == -EAGAIN) {
+			if (peers_wait)
+				peers_backend.sleep(harness.side);
 			peers_backend.progress();
 			continue;
 		}
@@ -403,6 +467,9 @@ static void target_serve(void)
 			measure_fence();
 			asleep = true;
 			err = side_send(harness.side, "s", 1);
+		} else if (command == 'P') {
+			asleep = false;
+			err = side_send(harness.side, "p", 1);
 		} else if (command == 'V') {
 			uint64_t value = word[0];
 
@@ -415,8 +482,6 @@ static void target_serve(void)
 
 static int initiator_run(void)
 {
-	char answer;
-	size_t len;
 	int err;
 
 	if (*harness.passive) {
@@ -425,8 +490,7 @@ static int initiator_run(void)
 
 		err = peers_backend.get(0, &warm, sizeof(warm));
 		err = err < 0 ? err : peers_backend.flush();
-		err = err < 0 ? err : side_send(harness.side, "S", 1);
-		err = err < 0 ? err : side_recv(harness.side, &answer, 1, true, &len);
+		err = err < 0 ? err : target_tell('S');
 		if (err < 0)
 			return err;
 		passive_run();
@@ -468,6 +532,9 @@ static int rank_run(void)
 	err = side_open(harness.job, harness.rank, &harness.side);
 	if (err == 0)
 		err = memory_prepare();
+	/* It forks: before the library has threads. */
+	if (err == 0 && harness.network && harness.rank == 0)
+		err = network_open(harness.source);
 	if (err == 0)
 		err = peers_backend.open(harness.rank);
 	alarm(0);
@@ -521,6 +588,14 @@ static int options_parse(int argc, char **argv)
 			harness.quick = true;
 			continue;
 		}
+		if (strcmp(argv[i], "--network") == 0) {
+			harness.network = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--wait") == 0) {
+			peers_wait = peers_backend.sleep != NULL;
+			continue;
+		}
 		if (!value)
 			return -EINVAL;
 		if (strcmp(argv[i], "--name") == 0)
@@ -543,6 +618,8 @@ static int options_parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	int err;
+
 	if (strcmp(FARBUS_BUILD_TYPE, "Debug") == 0) {
 		fprintf(stderr, "peers: a Debug build measures the wrong thing: configure with "
 				"-DCMAKE_BUILD_TYPE=Release\n");
@@ -551,13 +628,12 @@ int main(int argc, char **argv)
 	if (options_parse(argc, argv) < 0) {
 		fprintf(stderr,
 			"usage: %s [--name SYSTEM] [--variant V] [--side NAME] [--quick] "
-			"[--passive put|get|fadd]\n",
+			"[--network] [--wait] [--passive put|get|fadd]\n",
 			argv[0]);
 		return 2;
 	}
-	if (!peers_backend.start)
+	err = peers_backend.start ? peers_backend.start(&argc, &argv, &harness.rank) : -ENOENT;
+	if (err == -ENOENT)
 		return forked_run();
-	if (peers_backend.start(&argc, &argv, &harness.rank) < 0)
-		return 1;
-	return rank_run();
+	return err < 0 ? 1 : rank_run();
 }

@@ -21,7 +21,8 @@
 /* Errors everywhere: a negative errno. put and get may be pending until flush(). */
 struct peers_ops {
 	/*
-	 * start: joins the job of a launcher and says which rank this is; NULL: the harness forks.
+	 * start: joins the job of a launcher and says which rank this is. NULL, or -ENOENT there
+	 * is no launcher: the harness forks.
 	 * prepare: before that fork, for what a child inherits. May be NULL.
 	 */
 	int (*start)(int *argc, char ***argv, int *ret_rank);
@@ -35,6 +36,8 @@ struct peers_ops {
 	/* Everything is complete, puts are visible in the target's memory. */
 	int (*flush)(void);
 	void (*progress)(void); /* NULL: the target has nothing to do */
+	/* Until there is progress to be made, or fd (-1: none) is readable; bounded. */
+	void (*sleep)(int fd);
 	void (*close)(int rank);
 };
 
@@ -42,6 +45,9 @@ extern const struct peers_ops peers_backend;
 
 /* "variant" of the command line, "" unless given: what a back-end with several modes looks at. */
 extern const char *peers_variant;
+
+/* --wait: whoever has nothing to do sleeps, in ops.sleep, instead of polling. */
+extern bool peers_wait;
 
 /* Both ranks call it together, with blobs of at most 4096 bytes: swaps them. */
 int peers_exchange(const void *mine, size_t len, void *ret_theirs, size_t size, size_t *ret_len);
