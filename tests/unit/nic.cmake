@@ -6,3 +6,6 @@ foreach(name IN ITEMS agg agg_limit)
 endforeach()
 farbus_test(nic_agg_property SOURCES nic_agg_property.c nic_oracle.c nic_common.c)
 farbus_test(nic_ring_test SOURCES nic_ring_test.c nic_ring_common.c nic_oracle.c nic_common.c)
+# The device: its maps, its dirty pages, its virtqueues and who speaks to it.
+farbus_test(nic_remap_test SOURCES nic_remap_test.c base_common.c)
+farbus_test(nic_dirty_report_test SOURCES nic_dirty_report_test.c)
