@@ -9,3 +9,4 @@ farbus_test(nic_ring_test SOURCES nic_ring_test.c nic_ring_common.c nic_oracle.c
 # The device: its maps, its dirty pages, its virtqueues and who speaks to it.
 farbus_test(nic_remap_test SOURCES nic_remap_test.c base_common.c)
 farbus_test(nic_dirty_report_test SOURCES nic_dirty_report_test.c)
+farbus_test(nic_virtq_test SOURCES nic_virtq_test.c nic_driver.c)
