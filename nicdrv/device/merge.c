@@ -12,6 +12,7 @@
 #include "nicdrv/device/agg_private.h"
 
 #include "base/assert.h"
+#include <errno.h>
 
 /* The packet's checksum is the pseudo header's sum, is right, or nobody knows. */
 static enum nic_trust trust_of(const struct nic_agg *agg, const struct nic_packet *packet)
@@ -250,10 +251,11 @@ bool nic_merge(struct nic_agg *agg, struct nic_flow *flow, const struct nic_pack
 		packet,		 verify ? agg->csum : NULL,    layout->header_len,
 		lengths.payload, (uint32_t)(flow - agg->flow), last ? NIC_TAIL : NIC_MID
 	};
-	if (agg->ops->place(agg->sink, &flow->slot, &piece, &sum) < 0) {
-		agg->stats.dropped++;
+	int err = agg->ops->place(agg->sink, &flow->slot, &piece, &sum);
+	if (err < 0) {
 		nic_close(agg, flow, NIC_CLOSE_room);
-		return true;
+		agg->stats.dropped += err != -EMSGSIZE;
+		return err != -EMSGSIZE;
 	}
 	if (verify && !nic_transport_verify(packet->data, layout, &flow->sums, &lengths, sum)) {
 		agg->ops->unplace(agg->sink, &flow->slot, &piece);

@@ -83,8 +83,9 @@ struct nic_sink_ops {
 	/*
 	 * Takes header_len + payload_len bytes of HEAD and SINGLE, the payload_len bytes behind
 	 * header_len of MID and TAIL. If piece->csum, writes the payload's sum, best while copying.
-	 * Errors: -ENOBUFS no room now: HEAD or SINGLE is dropped and counted; with MID and TAIL the
-	 * aggregate ends before it.
+	 * Errors: -ENOBUFS no room now: HEAD or SINGLE is dropped and counted, MID and TAIL as well, and
+	 * the aggregate ends before it. -EMSGSIZE, of MID and TAIL alone: this aggregate can take no
+	 * more; it ends, and the packet comes again as HEAD.
 	 */
 	int (*place)(void *sink, struct nic_slot *slot, const struct nic_piece *piece,
 		     uint32_t *ret_sum);
