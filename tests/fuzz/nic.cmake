@@ -8,3 +8,4 @@ farbus_fuzz(fuzz-nic-ring SOURCES nic_ring.c ${PROJECT_SOURCE_DIR}/tests/unit/ni
 farbus_fuzz(fuzz-nic-pcap SOURCES nic_pcap.c SECONDS 15 ARGS -max_len=1024)
 farbus_fuzz(fuzz-nic-virtq SOURCES nic_virtq.c ${PROJECT_SOURCE_DIR}/tests/unit/nic_driver.c
 	SECONDS 40 ARGS -max_len=1024)
+farbus_fuzz(fuzz-nic-vhost SOURCES nic_vhost.c SECONDS 40 ARGS -max_len=1024)

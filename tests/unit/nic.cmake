@@ -11,5 +11,7 @@ farbus_test(nic_remap_test SOURCES nic_remap_test.c base_common.c)
 farbus_test(nic_dirty_report_test SOURCES nic_dirty_report_test.c)
 farbus_test(nic_virtq_test SOURCES nic_virtq_test.c nic_driver.c)
 farbus_test(nic_vhost_user_test SOURCES nic_vhost_user_test.c nic_front.c nic_driver.c)
+farbus_test(nic_vhost_net_test SOURCES nic_vhost_net_test.c nic_net_common.c nic_front.c nic_driver.c
+	nic_oracle.c nic_common.c)
 farbus_test(nic_vhost_socket_test SOURCES nic_vhost_socket_test.c nic_front.c nic_driver.c)
 farbus_test(nic_port_test SOURCES nic_port_test.c nic_common.c base_common.c)
