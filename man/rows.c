@@ -4,8 +4,8 @@
  *
  *   man-rows VERSION <PAGE.scd >FILLED_IN
  *
- * A line "@settings@", "@counters@" or "@thread-counters@" becomes one paragraph per entry;
- * "@version@" anywhere becomes VERSION.
+ * A line "@settings@", "@counters@", "@thread-counters@" or "@nic-stats@" becomes one paragraph per
+ * entry; "@version@" anywhere becomes VERSION.
  */
 #include "base/config.h"
 #include "base/counter.h"
@@ -66,6 +66,15 @@ static void thread_counters_print(void)
 	}
 }
 
+static void nic_stats_print(void)
+{
+#define STAT(name, meaning)          \
+	entry_print(#name, meaning); \
+	printf("\n\n");
+#include "nicdrv/virtio/vhost_net_stats.def"
+#undef STAT
+}
+
 static void line_print(const char *line, const char *version)
 {
 	const char *mark;
@@ -91,6 +100,8 @@ int main(int argc, char **argv)
 			counters_print();
 		else if (strcmp(line, "@thread-counters@\n") == 0)
 			thread_counters_print();
+		else if (strcmp(line, "@nic-stats@\n") == 0)
+			nic_stats_print();
 		else
 			line_print(line, argv[1]);
 	}

@@ -15,3 +15,4 @@ farbus_test(nic_vhost_net_test SOURCES nic_vhost_net_test.c nic_net_common.c nic
 	nic_oracle.c nic_common.c)
 farbus_test(nic_vhost_socket_test SOURCES nic_vhost_socket_test.c nic_front.c nic_driver.c)
 farbus_test(nic_port_test SOURCES nic_port_test.c nic_common.c base_common.c)
+farbus_test(nic_app_test SOURCES nic_app_test.c nic_driver.c nic_common.c LINKS farbus_nic_parts)
