@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BURSTS 8	/* of one turn */
+#define BURSTS 2	/* of one turn */
 #define TX_BUDGET 256	/* frames of one turn */
 #define STALE_MAX 65536 /* frames that are thrown away for a new guest */
 

@@ -18,7 +18,7 @@
 #include "nicdrv/port/port.h"
 #include "nicdrv/virtio/vhost_user.h"
 
-#define VHOST_NET_BURST_MAX 64	   /* frames between two publications */
+#define VHOST_NET_BURST_MAX 256
 #define VHOST_NET_CHAIN_MAX 1024   /* chains of a receive queue that are open at a time */
 #define VHOST_NET_PIECE_MAX 24	   /* pieces of a chain of buffers that are used */
 #define VHOST_NET_TX_PIECE_MAX 256 /* pieces of a frame a guest sends */
