@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ADDRESS "10.77.9.2"
+#define PARAMETER "nic_address="
 #define NETMASK "255.255.255.0"
 #define PORT 5001
 
@@ -54,6 +54,22 @@ static void modules_load(void)
 	fclose(list);
 }
 
+/* Of the kernel's command line. */
+static void address_find(char *ret_address, size_t size)
+{
+	FILE *file = fopen("/proc/cmdline", "r");
+	char line[1024] = "";
+	const char *at = NULL;
+
+	if (file && fgets(line, sizeof(line), file))
+		at = strstr(line, PARAMETER);
+	if (!at)
+		die("no " PARAMETER " on the command line");
+	at += strlen(PARAMETER);
+	snprintf(ret_address, size, "%.*s", (int)strcspn(at, " \n"), at);
+	fclose(file);
+}
+
 static void address_set(int fd, unsigned long request, const char *name, const char *address)
 {
 	struct ifreq ifr = { 0 };
@@ -70,8 +86,10 @@ static void interface_up(const char *name)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq ifr = { 0 };
+	char address[64];
 
-	address_set(fd, SIOCSIFADDR, name, ADDRESS);
+	address_find(address, sizeof(address));
+	address_set(fd, SIOCSIFADDR, name, address);
 	address_set(fd, SIOCSIFNETMASK, name, NETMASK);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	ifr.ifr_flags = IFF_UP | IFF_RUNNING;

@@ -3,14 +3,13 @@
 # nic_lib.sh -- what the NIC's tests with guests, and the demo, share
 #
 # For scripts whose first arguments are NIC PEER GUEST_DIR: farbus-nic, nic_peer, and what nic_kernel
-# made. They run in a user and a network namespace of their own, so that they need no root: peer0 has the
-# address of the network's other side, nic0 is the port of farbus-nic. Everything is started in the
-# background and ended by its pid.
+# made. They run in a user and a network namespace of their own, so that they need no root. Network N is
+# 10.77.N.0/24: peerN is the host's end of it, nicN the other, where the guest's device is. Everything is
+# started in the background and ended by its pid.
 
 nic=$1 peer=$2 guest=$3
 work=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)" farbus-nic-XXXXXX)
 pids=()
-mac=52:54:00:12:34:56
 export PATH=$PATH:/usr/sbin:/sbin
 
 finish()
@@ -46,24 +45,28 @@ wait_for()
 	done
 }
 
+# mac N: of the guest in network N. Hexadecimal digits of N will do.
+mac() { printf 52:54:00:12:34:%02x "$1"; }
+
+# network N: its host sends what a wire would carry, MSS by MSS.
 network()
 {
 	ip link set lo up
-	ip link add peer0 type veth peer name nic0
-	ip address add 10.77.9.1/24 dev peer0
+	ip link add "peer$1" type veth peer name "nic$1"
+	ip address add "10.77.$1.1/24" dev "peer$1"
 	# The guest's name for itself is fixed; asking for it takes time that a loaded machine lacks.
-	ip neighbour add 10.77.9.2 lladdr $mac dev peer0
-	ip link set peer0 up
-	ip link set nic0 up
-	"$peer" plain peer0
+	ip neighbour add "10.77.$1.2" lladdr "$(mac "$1")" dev "peer$1"
+	ip link set "peer$1" up
+	ip link set "nic$1" up
+	"$peer" plain "peer$1"
 }
 
-# device NAME SOCKET OPTION...: farbus-nic as $NAME_pid, its counts in NAME.json.
+# device NAME N SOCKET OPTION...: farbus-nic for network N as $NAME_pid, its counts in NAME.json.
 device()
 {
-	local name=$1 socket=$work/$2.sock
-	shift 2
-	"$nic" --socket "$socket" --port tpacket:nic0 --stats 0 "$@" \
+	local name=$1 network=$2 socket=$work/$3.sock
+	shift 3
+	"$nic" --socket "$socket" --port "tpacket:nic$network" --stats 0 "$@" \
 		>"$work/$name.json" 2>"$work/$name.log" &
 	pids+=($!)
 	printf -v "${name}_pid" %s $!
@@ -76,32 +79,34 @@ listens()
 	grep -q " 00010000 0001 .* $1\$" /proc/net/unix
 }
 
-# machine NAME RAM OPTION...: a guest as $NAME_pid whose memory is the file RAM; OPTIONs are those of
-# its network.
+# machine NAME N OPTION...: a guest in network N as $NAME_pid, its memory in the file NAME.ram; OPTIONs are
+# those of its device.
 machine()
 {
-	local name=$1 ram=$2
+	local name=$1 network=$2
 	shift 2
 	# The size is no multiple of 256 KiB: else QEMU 7.2 forgets dirty pages under TCG.
 	qemu-system-x86_64 -accel tcg -cpu Nehalem -nodefaults -no-user-config -display none \
 		-machine pc,memory-backend=ram0 -m 262152k \
-		-object "memory-backend-file,id=ram0,size=262152k,mem-path=$ram,share=on" \
-		-kernel "$guest/vmlinuz" -initrd "$guest/initrd" \
-		-append "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off" \
+		-object "memory-backend-file,id=ram0,size=262152k,mem-path=$work/$name.ram,share=on" \
+		-kernel "$guest/vmlinuz" -initrd "$guest/initrd" -append "console=ttyS0 quiet panic=-1 \
+			tsc=reliable no_timer_check mitigations=off nic_address=10.77.$network.2" \
 		-serial "file:$work/$name.console.log" -qmp "unix:$work/$name.qmp,server=on,wait=off" \
 		"$@" >"$work/$name.log" 2>&1 &
 	pids+=($!)
 	printf -v "${name}_pid" %s $!
 }
 
-# vhost SOCKET: QEMU's options for a network behind a device. QEMU 7.2 crashes with MSI-X under TCG, so
+# card NETDEV N: QEMU's option for the network card. QEMU 7.2 crashes with MSI-X, vhost-user and TCG, so
 # there are no vectors.
+card() { echo "virtio-net-pci,netdev=$1,mac=$(mac "$2"),vectors=0,romfile="; }
+
+# vhost N SOCKET: leaves QEMU's options for a card behind farbus-nic in vhost_options.
 vhost()
 {
 	# shellcheck disable=SC2034 # those who source this use it
-	vhost_options=(-chardev "socket,id=net0,path=$work/$1.sock,reconnect=1"
-		-netdev "vhost-user,id=net0,chardev=net0"
-		-device "virtio-net-pci,netdev=net0,mac=$mac,vectors=0,romfile=")
+	vhost_options=(-chardev "socket,id=net0,path=$work/$2.sock,reconnect=1"
+		-netdev "vhost-user,id=net0,chardev=net0" -device "$(card net0 "$1")")
 }
 
 ready()
@@ -109,10 +114,10 @@ ready()
 	wait_for 100 grep -qs "GUEST READY" "$work/$1.console.log" || fail "the guest does not come up"
 }
 
-# ticks PID: its CPU time so far, in hundredths of a second.
-ticks()
+# cpu_ns PID: CPU time of its threads so far.
+cpu_ns()
 {
-	awk '{ print $14 + $15 }' "/proc/$1/stat"
+	cat "/proc/$1"/task/*/schedstat | awk '{ ns += $1 } END { printf "%.0f\n", ns }'
 }
 
 # stop PID: a clean end, and its exit code.

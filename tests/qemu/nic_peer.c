@@ -2,11 +2,12 @@
 /*
  * nic_peer.c -- the host's end of the connections to the guest
  *
- *   nic_peer send BYTES     sends the pattern, prints what the guest says came
- *   nic_peer fetch BYTES    the other way round
- *   nic_peer dirty          the guest writes into its memory from now on
- *   nic_peer plain IFNAME   the interface sends no more than it is: no segmentation, no checksums left
- *   nic_peer gro IFNAME     what the interface receives is merged by the kernel
+ *   nic_peer send BYTES ADDRESS    sends the pattern, prints what the guest says came
+ *   nic_peer fetch BYTES ADDRESS   the other way round
+ *   nic_peer dirty ADDRESS         the guest writes into its memory from now on
+ *   nic_peer plain IFNAME          the interface sends what a wire carries: no segmentation, no
+ *                                  checksums left to others
+ *   nic_peer gro IFNAME            what the interface receives is merged by the kernel
  *
  * send and fetch print "BYTES BAD MBPS CPU_MS"; exit code 1 if a byte is missing or wrong.
  */
@@ -25,7 +26,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ADDRESS "10.77.9.2"
 #define PORT 5001
 #define SILENCE_S 20 /* without a byte in either direction the test has failed */
 
@@ -43,7 +43,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-static int guest_connect(char kind, uint64_t len)
+static int guest_connect(const char *to, char kind, uint64_t len)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
 	struct timeval silence = { SILENCE_S, 0 };
@@ -53,7 +53,8 @@ static int guest_connect(char kind, uint64_t len)
 	} __attribute__((packed)) ask = { kind, len };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	inet_pton(AF_INET, ADDRESS, &address.sin_addr);
+	if (inet_pton(AF_INET, to, &address.sin_addr) != 1)
+		die(to);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
@@ -75,10 +76,10 @@ static int verdict(uint64_t len, uint64_t came, uint64_t bad, double seconds)
 	return came != len || bad > 0;
 }
 
-static int send_all(uint64_t len)
+static int send_all(const char *to, uint64_t len)
 {
 	static char buffer[1 << 17];
-	int fd = guest_connect('R', len);
+	int fd = guest_connect(to, 'R', len);
 	unsigned long long came, bad;
 	double start = now_s();
 	char line[128] = "";
@@ -98,10 +99,10 @@ static int send_all(uint64_t len)
 	return verdict(len, came, bad, now_s() - start);
 }
 
-static int fetch_all(uint64_t len)
+static int fetch_all(const char *to, uint64_t len)
 {
 	static char buffer[1 << 17];
-	int fd = guest_connect('S', len);
+	int fd = guest_connect(to, 'S', len);
 	double start = now_s();
 	uint64_t at = 0, bad = 0;
 
@@ -151,17 +152,18 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 
-	if (argc == 3 && strcmp(what, "send") == 0)
-		return send_all(strtoull(argv[2], NULL, 10));
-	if (argc == 3 && strcmp(what, "fetch") == 0)
-		return fetch_all(strtoull(argv[2], NULL, 10));
-	if (argc == 2 && strcmp(what, "dirty") == 0)
-		return guest_connect('D', 0) < 0;
+	if (argc == 4 && strcmp(what, "send") == 0)
+		return send_all(argv[3], strtoull(argv[2], NULL, 10));
+	if (argc == 4 && strcmp(what, "fetch") == 0)
+		return fetch_all(argv[3], strtoull(argv[2], NULL, 10));
+	if (argc == 3 && strcmp(what, "dirty") == 0)
+		return guest_connect(argv[2], 'D', 0) < 0;
 	if (argc == 3 && strcmp(what, "plain") == 0)
 		return plain(argv[2]);
 	if (argc == 3 && strcmp(what, "gro") == 0)
 		return gro(argv[2]);
 	fprintf(stderr,
-		"usage: nic_peer send BYTES | fetch BYTES | dirty | plain IFNAME | gro IFNAME\n");
+		"usage: nic_peer send BYTES ADDRESS | fetch BYTES ADDRESS | dirty ADDRESS | "
+		"plain IFNAME | gro IFNAME\n");
 	return 2;
 }

@@ -21,15 +21,15 @@ count()
 	jq -e ".devices[0].net.$2" "$work/$1.json"
 }
 
-network
-device merging net
-vhost net
-machine vm "$work/ram" "${vhost_options[@]}"
+network 9
+device merging 9 net
+vhost 9 net
+machine vm 9 "${vhost_options[@]}"
 ready vm
 
-result=$("$peer" send 60000000) || fail "to the guest: $result"
+result=$("$peer" send 60000000 10.77.9.2) || fail "to the guest: $result"
 echo "to the guest, merging: $result"
-result=$("$peer" fetch 60000000) || fail "from the guest: $result"
+result=$("$peer" fetch 60000000 10.77.9.2) || fail "from the guest: $result"
 echo "from the guest: $result"
 kill -USR1 "${merging_pid:?}"
 wait_for 10 test -s "$work/merging.json" || fail "no counts on SIGUSR1"
@@ -38,16 +38,16 @@ echo "$frames frames became $packets packets"
 [ "$((packets * 3))" -lt "$frames" ] || fail "too few frames are merged"
 [ "$(count merging broken)" -eq 0 ] || fail "a virtqueue broke"
 
-"$peer" send 200000000 >"$work/result" 2>"$work/send.log" &
+"$peer" send 200000000 10.77.9.2 >"$work/result" 2>"$work/send.log" &
 sender=$!
 pids+=("$sender")
-# What nic0 has received so far; /sys would be the host's.
-received() { awk '$1 == "nic0:" { print $2 }' /proc/self/net/dev; }
+# What nic9 has received so far; /sys would be the host's.
+received() { awk '$1 == "nic9:" { print $2 }' /proc/self/net/dev; }
 before=$(received)
 moved() { [ "$(received)" -gt $((before + 20000000)) ]; }
 wait_for 20 moved || fail "the stream does not flow"
 kill -9 "$merging_pid"
-device plain net --no-aggregation
+device plain 9 net --no-aggregation
 wait "$sender" || fail "the stream whose device was killed: $(cat "$work/result")"
 echo "to the guest, device killed meanwhile: $(cat "$work/result")"
 stop "${plain_pid:?}" || fail "the end of farbus-nic"
