@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * vhost_memory.c -- what a front end says about its memory, and about the log of dirty pages
+ *
+ * QEMU 7.2 adds and removes each piece once for every queue pair. So what is there already is added, and
+ * what is gone already is removed, without a word.
  */
 #include "base/error.h"
 #include "nicdrv/virtio/vhost_private.h"
@@ -71,6 +74,22 @@ int vhost_memory_set(struct vhost_user *user, const struct vhost_message *messag
 	return memory_flip(user);
 }
 
+/* Do both addresses lead to exactly these bytes? */
+static bool region_known(struct vhost_user *user, const struct vhost_region *region, int fd)
+{
+	unsigned int both = REMAP_READ | REMAP_WRITE;
+	void *at = remap_at(&user->guest, region->gpa, region->len, both);
+	struct remap_memory *memory;
+	bool known;
+
+	if (!at || remap_at(&user->front, region->uva, region->len, both) != at ||
+	    remap_memory_open(fd, region->off, region->len, &memory) < 0)
+		return false;
+	known = remap_memory_start(memory) == at;
+	remap_memory_put(memory);
+	return known;
+}
+
 int vhost_memory_add(struct vhost_user *user, const struct vhost_region *region, const int *fd,
 		     uint32_t fd_count)
 {
@@ -78,6 +97,8 @@ int vhost_memory_add(struct vhost_user *user, const struct vhost_region *region,
 
 	if (fd_count != 1)
 		return error_set(-EPROTO, "ADD_MEM_REG with %u descriptors", fd_count);
+	if (region_known(user, region, fd[0]))
+		return 0;
 	if (user->guest.live_count >= VHOST_SLOT_MAX)
 		return error_set(-ENOSPC, "a front end has at most %d pieces of memory",
 				 VHOST_SLOT_MAX);
@@ -95,6 +116,9 @@ int vhost_memory_remove(struct vhost_user *user, const struct vhost_region *regi
 {
 	int err;
 
+	if (!remap_at(&user->guest, region->gpa, 1, REMAP_READ) &&
+	    !remap_at(&user->front, region->uva, 1, REMAP_READ))
+		return 0;
 	remap_draft_copy(&user->guest);
 	remap_draft_copy(&user->front);
 	err = remap_draft_remove(&user->guest, region->gpa, region->len);

@@ -388,8 +388,14 @@ static void mem_reg__added_and_removed__as_hot_plug_does(void **state)
 			 remap_at(&world->user.front, 0x200000, 0x10000, REMAP_WRITE));
 	assert_non_null(remap_at(&world->user.guest, DRIVER_GPA, 1, REMAP_READ));
 	front->flags = VHOST_NEED_REPLY;
+	/* Once for each queue pair, as QEMU 7.2 does; but not with other memory. */
+	front_say(front, VHOST_ADD_MEM_REG, &slot, 40, &world->driver.fd, 1);
+	assert_int_equal(front->reply.u64, 0);
+	assert_int_equal(world->user.guest.live_count, 3);
+	slot.region.off += 4096;
 	front_say(front, VHOST_ADD_MEM_REG, &slot, 40, &world->driver.fd, 1);
 	assert_int_not_equal(front->reply.u64, 0);
+	slot.region.off -= 4096;
 	slot.region.len--;
 	front_say(front, VHOST_REM_MEM_REG, &slot, 40, NULL, 0);
 	assert_int_not_equal(front->reply.u64, 0);
@@ -398,6 +404,8 @@ static void mem_reg__added_and_removed__as_hot_plug_does(void **state)
 	front_say(front, VHOST_REM_MEM_REG, &slot, 40, &world->driver.fd, 1);
 	assert_int_equal(front->reply.u64, 0);
 	assert_null(remap_at(&world->user.guest, 0x100000, 1, REMAP_READ));
+	front_say(front, VHOST_REM_MEM_REG, &slot, 40, NULL, 0);
+	assert_int_equal(front->reply.u64, 0);
 	assert_int_equal(front_say(front, VHOST_ADD_MEM_REG, &slot, 40, NULL, 0), -EPROTO);
 }
 
