@@ -61,12 +61,14 @@ network()
 	"$peer" plain "peer$1"
 }
 
-# device NAME N SOCKET OPTION...: farbus-nic for network N as $NAME_pid, its counts in NAME.json.
+# device NAME PORT SOCKET OPTION...: farbus-nic as $NAME_pid, its counts in NAME.json. PORT: what --port
+# wants, or the number of a network.
 device()
 {
-	local name=$1 network=$2 socket=$work/$3.sock
+	local name=$1 port=$2 socket=$work/$3.sock
 	shift 3
-	"$nic" --socket "$socket" --port "tpacket:nic$network" --stats 0 "$@" \
+	[[ $port == *:* ]] || port=tpacket:nic$port
+	"$nic" --socket "$socket" --port "$port" --stats 0 "$@" \
 		>"$work/$name.json" 2>"$work/$name.log" &
 	pids+=($!)
 	printf -v "${name}_pid" %s $!
@@ -112,6 +114,27 @@ vhost()
 ready()
 {
 	wait_for 100 grep -qs "GUEST READY" "$work/$1.console.log" || fail "the guest does not come up"
+}
+
+# qmp NAME COMMAND: to its QEMU; what it answers is in NAME.qmp.log.
+qmp()
+{
+	python3 - "$work/$1.qmp" "$2" >>"$work/$1.qmp.log" <<-'END' || fail "QMP: $2"
+		import json, socket, sys
+		with socket.socket(socket.AF_UNIX) as monitor:
+		    monitor.settimeout(20)
+		    monitor.connect(sys.argv[1])
+		    lines = monitor.makefile()
+		    lines.readline()
+		    for command in ('{ "execute": "qmp_capabilities" }', sys.argv[2]):
+		        monitor.sendall(command.encode() + b"\n")
+		        answer = {}
+		        while "return" not in answer and "error" not in answer:
+		            answer = json.loads(lines.readline())
+		            print(answer)
+		        if "error" in answer:
+		            sys.exit(1)
+	END
 }
 
 # cpu_ns PID: CPU time of its threads so far.
