@@ -8,7 +8,7 @@
 # started in the background and ended by its pid.
 
 nic=$1 peer=$2 guest=$3
-work=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)" farbus-nic-XXXXXX)
+work=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)" qemu-nic-XXXXXX)
 pids=()
 export PATH=$PATH:/usr/sbin:/sbin
 
