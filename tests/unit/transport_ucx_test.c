@@ -460,6 +460,128 @@ static void listen__many_say_nothing__bounded_and_others_are_served(void **state
 	end_close(end);
 }
 
+/* ---- strangers who speak UCX ---- */
+
+#define PROBE_ID 2
+
+struct speaker {
+	ucp_context_h context;
+	ucp_worker_h worker;
+	ucp_ep_h ep;
+	ucp_rkey_h rkey;
+};
+
+static void *ucp_symbol(const char *name)
+{
+	void *handle = dlopen("libucp.so.0", RTLD_NOW | RTLD_NOLOAD);
+	void *symbol = handle ? dlsym(handle, name) : NULL;
+
+	assert_non_null(symbol);
+	dlclose(handle);
+	return symbol;
+}
+
+/* One with all of UCX, an endpoint to the worker of end, and a key that nobody gave to it. */
+static void speaker_open(struct end *end, struct speaker *ret_speaker)
+{
+	static const uint8_t key[16]; /* of no device: the target's CPU is to do it */
+	const struct ucx_library *library = end_transport(end)->library;
+	ucp_params_t params = { .field_mask = UCP_PARAM_FIELD_FEATURES,
+				.features = UCP_FEATURE_AM | UCP_FEATURE_RMA };
+	ucp_worker_params_t worker = { 0 };
+	ucp_ep_params_t ep = { .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS |
+					     UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE,
+			       .address = (void *)end_transport(end)->address,
+			       .err_mode = UCP_ERR_HANDLING_MODE_PEER };
+	ucs_status_t (*unpack)(ucp_ep_h, const void *, ucp_rkey_h *);
+	ucp_config_t *config;
+
+	*(void **)&unpack = ucp_symbol("ucp_ep_rkey_unpack");
+	assert_int_equal(library->config_read(NULL, NULL, &config), UCS_OK);
+	assert_int_equal(library->config_modify(config, "TLS", "tcp"), UCS_OK);
+	assert_int_equal(library->config_modify(config, "NET_DEVICES", "lo"), UCS_OK);
+	assert_int_equal(library->init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config,
+					       &ret_speaker->context),
+			 UCS_OK);
+	library->config_release(config);
+	assert_int_equal(
+		library->worker_create(ret_speaker->context, &worker, &ret_speaker->worker),
+		UCS_OK);
+	assert_int_equal(library->ep_create(ret_speaker->worker, &ep, &ret_speaker->ep), UCS_OK);
+	assert_int_equal(unpack(ret_speaker->ep, key, &ret_speaker->rkey), UCS_OK);
+}
+
+static void speaker_close(struct end *end, struct speaker *speaker)
+{
+	const struct ucx_library *library = end_transport(end)->library;
+	void (*destroy)(ucp_rkey_h);
+
+	*(void **)&destroy = ucp_symbol("ucp_rkey_destroy");
+	destroy(speaker->rkey);
+	library->worker_destroy(speaker->worker);
+	library->cleanup(speaker->context);
+}
+
+static ucs_status_t probe_arrived(void *arg, const void *header, size_t header_len, void *data,
+				  size_t len, const ucp_am_recv_param_t *param)
+{
+	(void)header;
+	(void)header_len;
+	(void)data;
+	(void)len;
+	(void)param;
+	*(bool *)arg = true;
+	return UCS_OK;
+}
+
+static void probe_expect(struct end *end, bool *arrived)
+{
+	ucp_am_handler_param_t param = { .field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID |
+						       UCP_AM_HANDLER_PARAM_FIELD_CB |
+						       UCP_AM_HANDLER_PARAM_FIELD_ARG,
+					 .id = PROBE_ID,
+					 .cb = probe_arrived,
+					 .arg = arrived };
+
+	assert_int_equal(end_transport(end)->library->worker_set_am_recv_handler(
+				 end_transport(end)->worker, &param),
+			 UCS_OK);
+}
+
+/* UCX carries out puts to any address of a process whose worker was opened for them. */
+static void worker__stranger_puts__memory_unchanged(void **state)
+{
+	static uint64_t word = 42, other = 666;
+	static const ucp_request_param_t plain;
+	ucs_status_ptr_t (*put)(ucp_ep_h, const void *, size_t, uint64_t, ucp_rkey_h,
+				const ucp_request_param_t *);
+	struct end *end = end_open(test_where());
+	const struct ucx_library *library = end_transport(end)->library;
+	unsigned fds = serve(end);
+	struct speaker speaker;
+	bool arrived = false;
+	void *asked, *told;
+
+	(void)state;
+	*(void **)&put = ucp_symbol("ucp_put_nbx");
+	probe_expect(end, &arrived);
+	speaker_open(end, &speaker);
+	asked = put(speaker.ep, &other, sizeof(other), (uint64_t)(uintptr_t)&word, speaker.rkey,
+		    &plain);
+	/* It comes after the put, on the same connection. */
+	told = library->am_send_nbx(speaker.ep, PROBE_ID, NULL, 0, &other, sizeof(other), &plain);
+	assert_false(UCS_PTR_IS_ERR(asked) || UCS_PTR_IS_ERR(told));
+	for (uint64_t until = test_now() + WAIT_NS; !arrived && test_now() < until;) {
+		library->worker_progress(speaker.worker);
+		end_progress();
+	}
+	assert_true(arrived);
+	assert_int_equal(word, 42);
+	speaker_close(end, &speaker);
+	still_serves(end, fds);
+	end_close(end);
+}
+
 /* ---- UCX in a process that is not its own ---- */
 
 /* Signals of the process go to the application's threads. */
@@ -543,6 +665,7 @@ int main(void)
 		PLAIN(listen__garbage__closed_and_nothing_told),
 		PLAIN(listen__says_nothing_or_half__closed_in_bounded_time),
 		PLAIN(listen__many_say_nothing__bounded_and_others_are_served),
+		PLAIN(worker__stranger_puts__memory_unchanged),
 		PLAIN(open__threads_of_ucx__have_all_signals_blocked),
 		PLAIN(open__in_a_forked_child__enosys_until_the_parent_closed),
 	};

@@ -25,6 +25,13 @@
 #include <unistd.h>
 
 #define AM_ID 1
+
+/*
+ * Not UCP_FEATURE_RMA: with it a worker carries out the puts and gets of whoever reaches it, to any
+ * address of the process, under any key (docs/transports.md).
+ */
+#define FEATURES (UCP_FEATURE_AM | UCP_FEATURE_WAKEUP)
+
 #define LOOK_EVENTS 16
 #define LOOK_IDLE_NS 20000 /* between looks while nothing comes */
 #define LOOK_BUSY_NS 1000000
@@ -57,30 +64,40 @@ static const void *thread_name(void)
  * Ours, unless the user has another. Shared memory has no failure handler in UCX, and a transport of
  * our own. Keepalive is the greeting's matter, but without any UCX 1.13 puts plain pointers on the wire
  * and would follow those that come late, for endpoints that are gone.
+ *
+ * Always ours: no cache of registrations. It needs the patched mmap() that library.c prevents, and
+ * would send what was once at an address.
+ *
+ * Those of a device have a name of their own in UCX 1.13, which takes any name without a word.
  */
-static const struct {
-	const char *name, *value;
+static const struct setting {
+	const char *name, *name_device, *value;
+	bool always;
 } settings[] = {
-	{ "TLS", "ib,tcp" },
-	{ "KEEPALIVE_INTERVAL", "3600s" },
-	{ "TCP_TX_SEG_SIZE", "72k" }, /* a message in one piece */
-	{ "TCP_RX_SEG_SIZE", "144k" },
+	{ "TLS", NULL, "ib,tcp", false },
+	{ "KEEPALIVE_INTERVAL", NULL, "3600s", false },
+	{ "TCP_TX_SEG_SIZE", "TX_SEG_SIZE", "72k", false }, /* a message in one piece */
+	{ "TCP_RX_SEG_SIZE", "RX_SEG_SIZE", "144k", false },
+	{ "IB_REG_METHODS", "REG_METHODS", "direct", true },
+	{ "RCACHE_ENABLE", NULL, "n", true }, /* in later versions */
 };
 
-static void setting_set(const struct ucx_library *library, ucp_config_t *config, const char *name,
-			const char *value)
+static void setting_set(const struct ucx_library *library, ucp_config_t *config,
+			const struct setting *setting)
 {
 	char variable[64];
 	ucs_status_t status;
 
-	snprintf(variable, sizeof(variable), "UCX_%s", name);
-	if (getenv(variable)) {
-		log_debug("%s is set: used instead of %s", variable, value);
+	snprintf(variable, sizeof(variable), "UCX_%s", setting->name);
+	if (getenv(variable) && !setting->always) {
+		log_debug("%s is set: used instead of %s", variable, setting->value);
 		return;
 	}
-	status = library->config_modify(config, name, value);
+	status = library->config_modify(config, setting->name, setting->value);
+	if (status == UCS_OK && setting->name_device)
+		status = library->config_modify(config, setting->name_device, setting->value);
 	if (status != UCS_OK)
-		log_info("UCX does not know %s=%s: %s", variable, value,
+		log_info("UCX does not know %s=%s: %s", variable, setting->value,
 			 library->status_string(status));
 }
 
@@ -98,7 +115,7 @@ static int open_error(const struct transport *transport, const char *what, ucs_s
 static int context_open(struct transport *transport, const struct address *address)
 {
 	ucp_params_t params = { .field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME,
-				.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP,
+				.features = FEATURES,
 				.name = "farbus" };
 	const struct ucx_library *library = transport->library;
 	char devices[UCX_DEVICES_SIZE];
@@ -108,9 +125,10 @@ static int context_open(struct transport *transport, const struct address *addre
 	if (status != UCS_OK)
 		return open_error(transport, "configuration", status);
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		setting_set(library, config, settings[i].name, settings[i].value);
+		setting_set(library, config, &settings[i]);
 	if (ucx_address_devices(address, devices))
-		setting_set(library, config, "NET_DEVICES", devices);
+		setting_set(library, config,
+			    &(struct setting){ .name = "NET_DEVICES", .value = devices });
 	status = library->init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config,
 				       &transport->context);
 	library->config_release(config);
