@@ -87,9 +87,30 @@ static void regions_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lo
 	fprintf(out, "],");
 }
 
+static const char *truth(uint32_t bits)
+{
+	return bits ? "true" : "false";
+}
+
+/* Why an import is reached as it is. */
+static const char *path_why(const struct farbus_region *region)
+{
+	const struct transport_ops *ops = transport_find(region_transport(region));
+
+	if (region->remote)
+		return "the network's devices reach the memory";
+	if (!region->served)
+		return "same host, same user, mappable grant";
+	if (!ops || ops->same_host)
+		return "the grant or the home does not allow a mapping";
+	if (ops->memory_expose)
+		return "the grant, the home or its device does not allow one-sided access";
+	return "this transport has no one-sided access, the home carries everything out";
+}
+
 static void import_print(const struct farbus_region *region, const char *comma, FILE *out)
 {
-	const char *one = region->served ? "false" : "true";
+	uint32_t one = region_onesided(region);
 	int status = atomic_load_explicit(&region->status, memory_order_acquire);
 	char rights[6];
 
@@ -105,10 +126,9 @@ static void import_print(const struct farbus_region *region, const char *comma, 
 		region->remote ? "fabric" :
 		region->served ? "served" :
 				 "mapped",
-		region->remote ? "the network's devices reach the memory" :
-		region->served ? "the grant or the home does not allow a mapping" :
-				 "same host, same user, mappable grant",
-		one, one, one, region_transport(region), farbus_strerror(status));
+		path_why(region), truth(one & FARBUS_ONESIDED_PUT),
+		truth(one & FARBUS_ONESIDED_GET), truth(one & FARBUS_ONESIDED_ATOMIC),
+		region_transport(region), farbus_strerror(status));
 }
 
 static void imports_print(struct farbus *farbus, FILE *out) REQUIRES(&farbus->lock)

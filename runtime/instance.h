@@ -278,6 +278,8 @@ int region_refusal(struct farbus_region *region, uint64_t off, uint64_t len, uin
 		   const char *what);
 bool region_fault(void *arg, void *va);
 const char *region_transport(const struct farbus_region *region);
+/* FARBUS_ONESIDED_ bits; under the lock. */
+uint32_t region_onesided(const struct farbus_region *region);
 /* More than a page for memory from the pool of huge pages. */
 size_t memory_unit(int fd);
 int region_map_memory(struct farbus_region *region);

@@ -276,7 +276,7 @@ const char *region_transport(const struct farbus_region *region)
 	return farbus->links[link].backend->ops->name;
 }
 
-static uint32_t region_onesided(const struct farbus_region *region)
+uint32_t region_onesided(const struct farbus_region *region)
 {
 	if (region->remote)
 		return (region->onesided & TRANSPORT_PUT ? FARBUS_ONESIDED_PUT : 0) |

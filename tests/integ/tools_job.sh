@@ -113,6 +113,28 @@ job_end()
 	[ -d "$kept" ] || { bad "no directory was kept"; cat "$work/job.err"; }
 }
 
+# Both grants of the other rank: nothing of them is one-sided, and it is said why.
+live__over_networks__paths_and_why()
+{
+	local network
+	call "$info" --json
+	for network in $(jq -r '.transports[] | select(.usable and .name != "shm" and .name != "verbs") | .name' \
+		"$work/out"); do
+		export FARBUS_TRANSPORT=$network FARBUS_ADDRESS=127.0.0.1
+		job 2
+		call "$info" --json "${pids[1]}"
+		exits 0
+		json ".instances[0].transports | map(.name) == [\"$network\"]"
+		json ".instances[0].imports | length == 2 and all(.path == \"served\" and
+			.transport == \"$network\" and .onesided == {put: false, get: false, atomic: false} and
+			(.why | contains(\"no one-sided access\")))"
+		json '.instances[0].links | any(.rank == 0 and .why == "FARBUS_TRANSPORT")'
+		job_end 0
+		rm -rf "$kept"
+	done
+	unset FARBUS_TRANSPORT FARBUS_ADDRESS
+}
+
 live__two_ranks__regions_grants_imports_windows_and_paths()
 {
 	local home
@@ -228,6 +250,7 @@ man)
 	;;
 live)
 	live__two_ranks__regions_grants_imports_windows_and_paths
+	live__over_networks__paths_and_why
 	live__stopped_rank__counted_but_silent
 	live__idle__service_threads_sleep
 	live__kept_counters__those_of_every_rank_after_the_end
