@@ -184,6 +184,27 @@ static void link__peer_stopped_and_continued__stays_up_and_nothing_is_lost(void 
 	end_close(end);
 }
 
+/* UCX's own flush and close would wait for it. */
+static void close__peer_stopped_with_messages_under_way__returns(void **state)
+{
+	struct end *end = end_open(test_where());
+	pid_t pid = peer_start(end, "echo");
+	struct transport_event event;
+	struct transport_link *link;
+
+	(void)state;
+	ucx_timing.close_ns = 200000000;
+	end_expect(end, TRANSPORT_LINK_UP, &event);
+	link = event.link;
+	kill(pid, SIGSTOP);
+	while (ops->send(link, bytes, sizeof(bytes), -1) == 0)
+		end_progress();
+	alarm(WAIT_NS / 1000000000);
+	end_close(end);
+	alarm(0);
+	peer_end(pid, SIGKILL);
+}
+
 /* UCX's connection breaks, the greeting's stays: which messages still come is open, but no part of one. */
 static void link_down__connection_of_ucx_broken__whole_messages_only(void **state)
 {
@@ -360,6 +381,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		PLAIN(link_down__peer_killed_in_mid_stream__prefix_then_ehostdown),
 		PLAIN(link__peer_stopped_and_continued__stays_up_and_nothing_is_lost),
+		PLAIN(close__peer_stopped_with_messages_under_way__returns),
 		PLAIN(link_down__connection_of_ucx_broken__whole_messages_only),
 		PLAIN(link_down__host_silent_while_idle__ehostdown),
 		PLAIN(link_down__host_silent_while_sending__ehostdown),

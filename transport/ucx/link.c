@@ -570,10 +570,19 @@ void ucx_link_close(struct transport_link *link)
 		arrivals_run(link);
 }
 
+/* The peer answers, over TCP; it is UCX's network that does not work. */
+static void blame_network(const struct transport_link *link)
+{
+	if (link->state == LINK_CONNECTING && link->endpoint)
+		log_warning("UCX does not reach a peer that answers over TCP: are UCX_TLS, "
+			    "UCX_NET_DEVICES and UCX_IB_GID_INDEX right for this network?");
+}
+
 uint64_t ucx_link_tick(struct transport_link *link, uint64_t now)
 {
 	if (link->deadline && now >= link->deadline) {
 		link->deadline = 0;
+		blame_network(link);
 		ucx_link_fail(link, link->state == LINK_CONNECTING ? -ETIMEDOUT : -EHOSTDOWN);
 	}
 	return link->state != LINK_DEAD && link->deadline ? link->deadline : UINT64_MAX;
