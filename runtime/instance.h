@@ -36,6 +36,7 @@
 #define INSTANCE_REQUEST_BUCKETS 1024
 #define SIGNAL_LANE_MAX 64
 #define SERVED_DEPTH 32 /* served pieces under way per region: what slows a client of a slow home */
+#define SERVED_GET_DEPTH 16 /* pieces under way of one get or getv */
 
 /* Last page of a region's descriptor: where its waiters sleep. One lane per 64-byte line, hashed. */
 struct signal_lane {
@@ -190,6 +191,9 @@ struct farbus {
 	bool lead_rung; /* lead_wake is readable */
 	bool (*leader_done)(const void *arg); /* NULL: no thread leads */
 	const void *leader_arg;
+	bool watched;	    /* by the service thread */
+	unsigned holds;	    /* calls that are about to wait again */
+	unsigned followers; /* threads that sleep while another one leads */
 	pthread_t service;
 	bool service_started;
 	_Atomic bool stop;
@@ -213,6 +217,8 @@ void service_stop(struct farbus *farbus); /* the thread */
 void service_fini(struct farbus *farbus); /* links and descriptors; after service_stop() */
 /* Moves everything that can move: transport events into the core, core outputs out. */
 void service_pump_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
+/* The latter half: what the core has to send goes out, but no transport is polled. */
+void service_push_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 
 /* Makes the service thread pump. */
 void service_wake(struct farbus *farbus);
@@ -226,6 +232,13 @@ void service_watch(struct farbus *farbus, bool watch);
  */
 int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(const void *arg),
 		      const void *arg, uint64_t deadline) REQUIRES(&farbus->lock);
+
+/*
+ * Around several waits of one call: the service thread does not wake for what comes between them.
+ * In between the caller keeps the lock, or waits.
+ */
+void wait_hold_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
+void wait_unhold_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 
 /* ---- backend.c ---- */
 #define CARD_KEY "farbus-card-"
@@ -304,6 +317,8 @@ bool served_place(void *arg, struct transport_link *link, const void *head, size
 		  struct transport_place *ret_place);
 int served_put(struct farbus_region *region, uint64_t off, const void *src, size_t len);
 int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len);
+/* Checked by the caller. After a failure some pieces may be there, and no more come. */
+int served_getv(struct farbus_region *region, const struct farbus_vec *vec, size_t n);
 int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,
 		  size_t width, uint64_t operand, uint64_t compare, bool signal, uint64_t *ret_old);
 int served_flush(struct farbus_region *region, int timeout_ms);
@@ -336,6 +351,8 @@ void fabric_hide_locked(struct farbus *farbus, uint32_t record) REQUIRES(&farbus
 void fabric_hide_all_locked(struct farbus *farbus) REQUIRES(&farbus->lock);
 
 /* ---- rma.c ---- */
+/* Of a served region; checked by the caller, but for what a guard needs. */
+int rma_getv(struct farbus_region *region, const struct farbus_vec *vec, size_t n);
 /* On memory that is known to be there. */
 uint64_t rma_atomic_apply(void *p, enum farbus_atomic_op op, size_t width, uint64_t operand,
 			  uint64_t compare);

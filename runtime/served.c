@@ -79,7 +79,7 @@ static int put_piece_locked(struct farbus_region *region, struct served_thread *
 	thread->pending++;
 	atomic_fetch_add_explicit(&region->served_pending, 1, memory_order_release);
 	request_add_locked(farbus, request, id);
-	service_pump_locked(farbus);
+	service_push_locked(farbus);
 	return 0;
 }
 

@@ -490,6 +490,21 @@ static bool backend_poll(struct farbus *farbus, struct backend *backend) REQUIRE
 	return false;
 }
 
+/* A leader that waits for what an output did sleeps until something comes. */
+static void lead_check(struct farbus *farbus) REQUIRES(&farbus->lock)
+{
+	if (farbus->leader_done && farbus->leader_done(farbus->leader_arg))
+		lead_wake(farbus);
+}
+
+void service_push_locked(struct farbus *farbus)
+{
+	outputs_run(farbus);
+	links_give_up(farbus);
+	timer_run(farbus);
+	lead_check(farbus);
+}
+
 void service_pump_locked(struct farbus *farbus)
 {
 	bool more = false;
@@ -502,11 +517,7 @@ void service_pump_locked(struct farbus *farbus)
 	/* A thread of the application may have other things to do. */
 	if (more)
 		service_wake(farbus);
-	links_give_up(farbus);
-	outputs_run(farbus);
-	timer_run(farbus);
-	if (farbus->leader_done && farbus->leader_done(farbus->leader_arg))
-		lead_wake(farbus);
+	service_push_locked(farbus);
 }
 
 /* False: something came in while we were about to sleep. */
@@ -594,6 +605,7 @@ int service_start(struct farbus *farbus)
 	int err;
 
 	farbus->timer_at = UINT64_MAX;
+	farbus->watched = true;
 	farbus->epoll = epoll_create1(EPOLL_CLOEXEC);
 	farbus->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	farbus->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -8,10 +8,11 @@
  * sleep on their condition.
  *
  * Invariants:
- *   1. while nobody leads, the service thread watches the transports
+ *   1. while nobody leads, and nobody holds or somebody follows, the service thread watches the
+ *      transports (watch_update)
  *   2. whoever makes a leader's done() true without being the leader wakes it
  *      (service_pump_locked)
- *   3. whoever stops leading leaves the transports armed, or wakes the service thread
+ *   3. who makes it watch again leaves the transports armed, or wakes it
  *   4. lead_rung says whether lead_wake is readable; while nobody leads it is not, or the service
  *      thread, which watches it with the transports, would never sleep
  */
@@ -26,22 +27,6 @@
 static bool late(uint64_t deadline)
 {
 	return deadline != UINT64_MAX && clock_now_ns() >= deadline;
-}
-
-/* Polls for at most spin_us: a wake-up from another CPU costs more than that. */
-static void spin_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
-			uint64_t deadline) REQUIRES(&farbus->lock)
-{
-	uint64_t until = clock_now_ns() + farbus->config.spin_us * NS_PER_US;
-
-	if (until > deadline)
-		until = deadline;
-	while (!done(arg) && clock_now_ns() < until) {
-		lock_release(&farbus->lock);
-		__builtin_ia32_pause();
-		lock_acquire(&farbus->lock);
-		service_pump_locked(farbus);
-	}
 }
 
 static int sleep_ms(uint64_t deadline)
@@ -87,22 +72,73 @@ static void lead_pump(struct farbus *farbus) REQUIRES(&farbus->lock)
 	farbus->leader_done = done;
 }
 
+/* Polls for at most spin_us: a wake-up from another CPU costs more than that. */
+static void spin_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
+			uint64_t deadline, void (*pump)(struct farbus *farbus))
+	REQUIRES(&farbus->lock)
+{
+	uint64_t until = clock_now_ns() + farbus->config.spin_us * NS_PER_US;
+
+	if (until > deadline)
+		until = deadline;
+	while (!done(arg) && clock_now_ns() < until) {
+		lock_release(&farbus->lock);
+		__builtin_ia32_pause();
+		lock_acquire(&farbus->lock);
+		pump(farbus);
+	}
+}
+
+/* A follower is done when the service thread says so, once the leader has gone. */
+static void watch_update(struct farbus *farbus, bool leads) REQUIRES(&farbus->lock)
+{
+	bool watch = !leads && (farbus->holds == 0 || farbus->followers > 0);
+
+	if (watch == farbus->watched)
+		return;
+	farbus->watched = watch;
+	if (watch && !backends_park(farbus))
+		service_wake(farbus);
+	service_watch(farbus, watch);
+}
+
+void wait_hold_locked(struct farbus *farbus)
+{
+	farbus->holds++;
+	watch_update(farbus, farbus->leader_done != NULL);
+}
+
+void wait_unhold_locked(struct farbus *farbus)
+{
+	FARBUS_ASSERT(farbus->holds > 0);
+	farbus->holds--;
+	watch_update(farbus, farbus->leader_done != NULL);
+}
+
+/*
+ * The service thread stops watching before the request goes out: what comes back would wake it,
+ * too, and it would take this thread's CPU and lock just then. Nothing is polled before the first
+ * sleep: what is there already ends that at once.
+ */
 static void lead_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
 			uint64_t deadline) REQUIRES(&farbus->lock)
 {
+	watch_update(farbus, true);
+	service_push_locked(farbus);
 	farbus->leader_done = done;
 	farbus->leader_arg = arg;
-	service_watch(farbus, false);
-	while (!done(arg) && !late(deadline)) {
+	if (farbus->spin)
+		spin_locked(farbus, done, arg, deadline, lead_pump);
+	while (!done(arg)) {
 		if (backends_park(farbus))
 			lead_sleep(farbus, deadline);
 		lead_pump(farbus);
+		if (late(deadline))
+			break;
 	}
 	farbus->leader_done = NULL;
 	lead_silence(farbus);
-	if (!backends_park(farbus))
-		service_wake(farbus);
-	service_watch(farbus, true);
+	watch_update(farbus, false);
 }
 
 static void follow_locked(struct farbus *farbus, pthread_cond_t *cond, uint64_t deadline)
@@ -110,25 +146,29 @@ static void follow_locked(struct farbus *farbus, pthread_cond_t *cond, uint64_t 
 {
 	struct timespec until = { (time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S) };
 
+	farbus->followers++;
 	if (deadline == UINT64_MAX)
 		pthread_cond_wait(cond, &farbus->lock.mutex);
 	else
 		pthread_cond_timedwait(cond, &farbus->lock.mutex, &until);
+	farbus->followers--;
 }
 
 int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(const void *arg),
 		      const void *arg, uint64_t deadline)
 {
-	service_pump_locked(farbus);
-	if (farbus->spin && !done(arg))
-		spin_locked(farbus, done, arg, deadline);
+	if (farbus->leader_done && !done(arg)) {
+		service_pump_locked(farbus);
+		if (farbus->spin)
+			spin_locked(farbus, done, arg, deadline, service_pump_locked);
+	}
 	while (!done(arg)) {
-		if (late(deadline))
-			return -ETIMEDOUT;
 		if (farbus->leader_done)
 			follow_locked(farbus, cond, deadline);
 		else
 			lead_locked(farbus, done, arg, deadline);
+		if (late(deadline))
+			return done(arg) ? 0 : -ETIMEDOUT;
 	}
 	return 0;
 }

@@ -29,7 +29,7 @@ set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/table.c PROPERTIES
 	COMPILE_DEFINITIONS "CONFORM_PAGE=\"${conform_page}\";CONFORM_ROWS=${conform_rows}")
 
 # Of a mixed job only what three or more ranks play.
-set(conform_parts access sleep grant revoke window death job collective limit)
+set(conform_parts access pieces sleep grant revoke window death job collective limit)
 set(conform_parts_mixed access grant revoke death job collective mixed)
 
 foreach(part IN LISTS conform_parts ITEMS mixed)
