@@ -198,6 +198,20 @@ int farbus_get(struct farbus_region *region, uint64_t off, void *dst, size_t len
 	return err;
 }
 
+int rma_getv(struct farbus_region *region, const struct farbus_vec *vec, size_t n)
+{
+	struct process_slot *slot = slot_here();
+	int err = slot ? served_getv(region, vec, n) : no_slot();
+
+	for (size_t i = 0; err == 0 && i < n; i++) {
+		size_t pieces = vec[i].count ? vec[i].count : 1;
+
+		count(slot, PROCESS_GET_OPS, pieces);
+		count(slot, PROCESS_GET_BYTES, pieces * vec[i].len);
+	}
+	return err;
+}
+
 static uint64_t atomic_apply64(uint64_t *p, enum farbus_atomic_op op, uint64_t operand,
 			       uint64_t compare)
 {

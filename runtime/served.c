@@ -4,7 +4,8 @@
  *
  * Puts are pipelined: SERVED_DEPTH pieces of a region may be under way, then the putting thread
  * waits, so a slow home slows its clients. A put that fails later is kept per (thread, region)
- * and given to that thread's next flush, once.
+ * and given to that thread's next flush, once. The pieces of a get, and those of a getv, are pipelined
+ * within the call.
  *
  * Invariant: region->served_pending is the sum of its threads' pending.
  */
@@ -15,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define GET_BATCH 16
 
 struct served_thread *served_thread_locked(struct farbus_region *region)
 {
@@ -102,12 +101,24 @@ static bool thread_idle(const void *arg)
 	return ((const struct served_thread *)arg)->pending == 0;
 }
 
-/* Puts end by their deadlines, so that this ends, too. */
+static bool half_empty(const void *arg)
+{
+	const struct farbus_region *region = arg;
+
+	return atomic_load_explicit(&region->served_pending, memory_order_acquire) <=
+	       SERVED_DEPTH / 2;
+}
+
+/*
+ * For room for many, so that not every put has to wait; the rest keeps the home busy meanwhile.
+ * Puts end by their deadlines, so that this ends, too.
+ */
 void served_room_wait_locked(struct farbus_region *region)
 {
 	lock_held(&region->farbus->lock);
 	if (!room(region))
-		wait_until_locked(region->farbus, &region->served_room, room, region, UINT64_MAX);
+		wait_until_locked(region->farbus, &region->served_room, half_empty, region,
+				  UINT64_MAX);
 }
 
 /* Operations end by their deadlines, so that this ends, too. Returns its first failure, once. */
@@ -181,66 +192,122 @@ int served_put(struct farbus_region *region, uint64_t off, const void *src, size
 	return err;
 }
 
-/* Starts up to GET_BATCH pieces, then waits for all of them. Returns the bytes asked for. */
-static int get_batch_locked(struct farbus_region *region, uint64_t off, uint8_t *dst, size_t len,
-			    size_t *ret_len)
+/* Of a thread's gets, in the order in which they were asked for; [ended, started) are under way. */
+struct gets {
+	struct farbus_region *region; /* borrows */
+	unsigned started, ended;
+	int err; /* the first failure */
+	struct request request[SERVED_GET_DEPTH];
+};
+
+static void gets_end_oldest_locked(struct gets *gets)
 {
-	struct farbus *farbus = region->farbus;
-	struct request request[GET_BATCH];
-	uint64_t deadline = instance_deadline(farbus, -1);
-	size_t piece_max = core_import_piece_max(farbus->core, region->import);
-	size_t n = 0, asked = 0;
-	int err = 0;
+	struct farbus *farbus = gets->region->farbus;
+	struct request *request = &gets->request[gets->ended++ % SERVED_GET_DEPTH];
+	int err;
 
 	lock_held(&farbus->lock);
-	memset(request, 0, sizeof(request));
-	while (n < GET_BATCH && asked < len) {
-		size_t piece = len - asked < piece_max ? len - asked : piece_max;
-		uint32_t id = 0;
+	err = request_wait_locked(farbus, request);
+	if (err == 0 && request->len != request->size)
+		err = -EPROTO;
+	if (err < 0 && gets->err == 0)
+		gets->err = error_set(err, "served get: %s",
+				      request->why[0] ? request->why : farbus_strerror(err));
+}
 
-		err = core_served_get(farbus->core, region->import, off + asked, piece, deadline,
-				      clock_now_ns(), &id);
-		if (err < 0)
-			break;
-		request[n].data = dst + asked;
-		request[n].size = piece;
-		request_add_locked(farbus, &request[n], id);
-		n++;
-		asked += piece;
-	}
-	for (size_t i = 0; i < n; i++) {
-		int one = request_wait_locked(farbus, &request[i]);
+/* Waits for half of them at a time: each wait is a sleep. The others keep the home busy meanwhile. */
+static void gets_room_locked(struct gets *gets)
+{
+	unsigned half = gets->ended + SERVED_GET_DEPTH / 2;
 
-		if (one == 0 && request[i].len != request[i].size)
-			one = -EPROTO;
-		if (one < 0 && err == 0)
-			err = error_set(one, "served get: %s",
-					request[i].why[0] ? request[i].why : farbus_strerror(one));
+	lock_held(&gets->region->farbus->lock);
+	if (gets->started - gets->ended < SERVED_GET_DEPTH)
+		return;
+	request_wait_locked(gets->region->farbus, &gets->request[(half - 1) % SERVED_GET_DEPTH]);
+	while (gets->ended < half)
+		gets_end_oldest_locked(gets);
+}
+
+static int gets_start_locked(struct gets *gets, uint64_t off, void *dst, size_t len)
+{
+	struct farbus *farbus = gets->region->farbus;
+	struct request *request = &gets->request[gets->started % SERVED_GET_DEPTH];
+	uint32_t id = 0;
+	int err;
+
+	lock_held(&farbus->lock);
+	err = core_served_get(farbus->core, gets->region->import, off, len,
+			      instance_deadline(farbus, -1), clock_now_ns(), &id);
+	if (err < 0)
+		return err;
+	memset(request, 0, sizeof(*request));
+	request->data = dst;
+	request->size = len;
+	request_add_locked(farbus, request, id);
+	gets->started++;
+	return 0;
+}
+
+static void gets_add_locked(struct gets *gets, uint64_t off, uint8_t *dst, size_t len)
+{
+	struct farbus_region *region = gets->region;
+	size_t n;
+
+	lock_held(&region->farbus->lock);
+	for (; len && gets->err == 0; off += n, dst += n, len -= n) {
+		gets_room_locked(gets);
+		if (gets->err < 0)
+			return;
+		/* The wait gave the lock away: there may be another link now, or none. */
+		n = core_import_piece_max(region->farbus->core, region->import);
+		n = len < n ? len : n;
+		gets->err = gets_start_locked(gets, off, dst, n);
 	}
-	*ret_len = asked;
-	return err;
+}
+
+/* Also after a failure: where the pieces under way are received is the caller's. */
+static int gets_finish_locked(struct gets *gets)
+{
+	while (gets->ended < gets->started)
+		gets_end_oldest_locked(gets);
+	return gets->err;
+}
+
+int served_getv(struct farbus_region *region, const struct farbus_vec *vec, size_t n)
+{
+	struct gets gets; /* its requests are made when they are started */
+	int err = 0;
+
+	gets.region = region;
+	gets.started = gets.ended = 0;
+	gets.err = 0;
+	lock_acquire(&region->farbus->lock);
+	wait_hold_locked(region->farbus);
+	for (size_t i = 0; i < n && err == 0 && gets.err == 0; i++) {
+		uint64_t off = vec[i].off;
+		uint8_t *dst = vec[i].local;
+
+		for (size_t k = vec[i].count ? vec[i].count : 1; k && err == 0 && gets.err == 0;
+		     k--) {
+			if (fabric(region, TRANSPORT_GET))
+				err = fabric_get_locked(region, off, dst, vec[i].len);
+			else
+				gets_add_locked(&gets, off, dst, vec[i].len);
+			off += vec[i].stride;
+			dst += vec[i].local_stride;
+		}
+	}
+	gets_finish_locked(&gets);
+	wait_unhold_locked(region->farbus);
+	lock_release(&region->farbus->lock);
+	return err < 0 ? err : gets.err;
 }
 
 int served_get(struct farbus_region *region, uint64_t off, void *dst, size_t len)
 {
-	uint8_t *to = dst;
-	int err = 0;
+	const struct farbus_vec vec = { .off = off, .local = dst, .len = len };
 
-	lock_acquire(&region->farbus->lock);
-	if (fabric(region, TRANSPORT_GET)) {
-		err = fabric_get_locked(region, off, dst, len);
-		len = 0;
-	}
-	while (err == 0 && len) {
-		size_t n = 0;
-
-		err = get_batch_locked(region, off, to, len, &n);
-		off += n;
-		to += n;
-		len -= n;
-	}
-	lock_release(&region->farbus->lock);
-	return err;
+	return served_getv(region, &vec, 1);
 }
 
 int served_atomic(struct farbus_region *region, uint64_t off, enum farbus_atomic_op op,

@@ -52,6 +52,8 @@ int farbus_getv(struct farbus_region *region, const struct farbus_vec *vec, size
 {
 	int err = vec_check(region, vec, n, FARBUS_R, "getv");
 
+	if (err == 0 && region->served)
+		return rma_getv(region, vec, n);
 	for (size_t i = 0; err == 0 && i < n; i++)
 		for (size_t k = 0; err == 0 && k < (vec[i].count ? vec[i].count : 1); k++)
 			err = farbus_get(region, vec[i].off + k * vec[i].stride,
