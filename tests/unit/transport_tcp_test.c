@@ -489,6 +489,41 @@ static void place__taken_back_in_the_middle__not_written_any_more_and_lost(void 
 	close(fd);
 }
 
+/* ---- answers ---- */
+
+static void send__short_answers_to_long_messages__all_sent_before_park_says_yes(void **state)
+{
+	static struct places places;
+	struct end *a = end_open(test_where()), *b = end_open(test_where());
+	struct transport_link *to_a, *to_b;
+	struct transport_event event;
+
+	(void)state;
+	end_join(a, b, &to_b, &to_a);
+	memset(bytes, 0x3c, sizeof(bytes));
+	places = (struct places){ .limit = ~0u };
+	ops->place_set(end_transport(b), place_for, &places);
+	for (int round = 0; round < ROUNDS(100); round++) {
+		uint64_t count = (uint64_t)round % 24 + 1;
+
+		for (uint64_t i = 0; i < count; i++)
+			message_sendv(to_b);
+		for (uint64_t i = 0; i < count; i++) {
+			end_expect(b, TRANSPORT_MESSAGE, &event);
+			assert_int_equal(ops->send(to_a, &i, sizeof(i), -1), 0);
+		}
+		end_park(b);
+		assert_int_equal(to_a->out_head, to_a->out_tail);
+		for (uint64_t i = 0; i < count; i++) {
+			end_expect(a, TRANSPORT_MESSAGE, &event);
+			assert_int_equal(event.len, sizeof(i));
+			assert_memory_equal(event.data, &i, sizeof(i));
+		}
+	}
+	end_close(a);
+	end_close(b);
+}
+
 int main(void)
 {
 #define PLAIN(test) cmocka_unit_test_setup_teardown(test, timing_reset, timing_reset)
@@ -507,6 +542,7 @@ int main(void)
 		PLAIN(link_down__frames_that_are_none__eproto_after_what_came_before),
 		PLAIN(place__every_message__there_and_short_ones_between_as_ever),
 		PLAIN(place__taken_back_in_the_middle__not_written_any_more_and_lost),
+		PLAIN(send__short_answers_to_long_messages__all_sent_before_park_says_yes),
 	};
 
 	timing = tcp_link_timing;

@@ -22,6 +22,7 @@
 #define LEAN_SIZE 4096
 #define DISCARD_READS 64
 #define PUT_OFF_MAX 512 /* longer answers are not put off */
+#define AGAIN_READS 8	/* of one link, before the others are looked at */
 
 static size_t padded(size_t len)
 {
@@ -354,6 +355,11 @@ static size_t socket_send(struct transport_link *link, struct iovec *iov, size_t
 	return n < 0 ? 0 : (size_t)n;
 }
 
+bool tcp_link_more(const struct transport_link *link)
+{
+	return link->more && link->transport->again_count < AGAIN_READS;
+}
+
 static bool has_room(const struct transport_link *link)
 {
 	return link->out_tail + TCP_LINK_MESSAGE_MAX + 2 * sizeof(struct tcp_frame) <=
@@ -402,14 +408,19 @@ static bool out_room(struct transport_link *link)
 	return has_room(link);
 }
 
-/* A short answer waits for those to the other messages that have come in with the same read. */
+/*
+ * A short answer waits for those to the other messages that have come in with the same read, or
+ * come with the next one, which follows at once.
+ */
 static bool put_off(const struct transport_link *link, size_t len)
 {
 	const struct tcp_frame *next = (const void *)(link->in + link->in_head);
 	size_t there = link->in_tail - link->in_head;
 
-	return len <= PUT_OFF_MAX && link->transport->reading == link && !link->long_len &&
-	       there >= sizeof(*next) && there - sizeof(*next) >= padded(next->len);
+	if (len > PUT_OFF_MAX || link->transport->reading != link || link->long_len)
+		return false;
+	return tcp_link_more(link) ||
+	       (there >= sizeof(*next) && there - sizeof(*next) >= padded(next->len));
 }
 
 static int frame_send(struct transport_link *link, struct iovec *iov, size_t len)

@@ -20,8 +20,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#define ANSWERS_MAX 256 /* bytes of them that wait for others */
 #define RECENT_LOOKS 32 /* at one link alone, before the others are looked at */
-#define AGAIN_READS 8	/* of one link, before the others are looked at */
 
 struct tcp_link_timing tcp_link_timing = {
 	.connect_ns = 10 * NS_PER_S,
@@ -277,6 +277,12 @@ static bool due_event(struct transport *transport, struct transport_event *ret_e
 	return true;
 }
 
+static void answers_flush(struct transport_link *link)
+{
+	if (link->socket >= 0 && link->out_head < link->out_tail && !link->out_watched)
+		tcp_link_flush(link);
+}
+
 /* From the buffer, and the socket as long as it fills that. */
 static bool reading_event(struct transport *transport, struct transport_event *ret_event)
 {
@@ -288,10 +294,14 @@ static bool reading_event(struct transport *transport, struct transport_event *r
 	}
 	if (link->due || transport->reading != link)
 		return false;
-	if (link->out_head < link->out_tail && !link->out_watched)
-		tcp_link_flush(link);
-	if (link->more && ++transport->again_count < AGAIN_READS && tcp_link_read(link))
-		return false;
+	if (link->out_tail - link->out_head > ANSWERS_MAX)
+		answers_flush(link);
+	if (tcp_link_more(link)) {
+		transport->again_count++;
+		if (tcp_link_read(link))
+			return false;
+	}
+	answers_flush(link);
 	if (transport->reading == link)
 		transport->reading = NULL;
 	return false;

@@ -19,7 +19,7 @@
  *   2. in_head and in_tail are within the input buffer; in_head is a multiple of 8
  *   3. while a long message is under way the input buffer is empty
  *   4. out_head < out_tail only while the socket took no more, or until the messages that are in
- *      the input buffer are delivered
+ *      the input buffer, or are read at once after them, are delivered
  */
 #ifndef TRANSPORT_TCP_TCP_H
 #define TRANSPORT_TCP_TCP_H
@@ -138,6 +138,8 @@ int tcp_link_sendv(struct transport_link *link, const void *head, size_t head_le
 void tcp_link_close(struct transport_link *link);
 /* What epoll says. */
 void tcp_link_ready(struct transport_link *link, uint32_t events);
+/* There is probably more to read, and it is the turn of this link. */
+bool tcp_link_more(const struct transport_link *link);
 /* Nothing there: false. The end of the link is due then, too. */
 bool tcp_link_read(struct transport_link *link);
 /* The next message of the buffer, or false. Ends the link for what is none. */
