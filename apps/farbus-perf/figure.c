@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define STREAM_PIECE ((size_t)4096)
+#define GETV_PIECE ((size_t)64 << 10)
 
 /* Before put and get of the chosen sizes. */
 static const struct figure accesses[] = {
@@ -37,6 +38,8 @@ static const struct figure get_of_size = {
 };
 
 static const struct figure others[] = {
+	{ "getv_64k_pieces", "bandwidth", "memcpy", figure_getv, GETV_PIECE, 0, FIGURE_NEEDS_PAIR,
+	  FARBUS_ONESIDED_GET, NULL, FIGURE_OF_FLOOR },
 	{ "stream_4k_pieces", "bandwidth", "memcpy", figure_stream, STREAM_PIECE, 0,
 	  FIGURE_NEEDS_PAIR | FIGURE_NEEDS_STREAM, FARBUS_ONESIDED_PUT, NULL, FIGURE_OF_FLOOR },
 	{ "translate_16", "translate", "one load", figure_translate, 0, 16, 0, 0, "window table",

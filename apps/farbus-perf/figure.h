@@ -71,6 +71,8 @@ int figure_put(const struct figure_bench *bench, const struct figure *figure,
 	       struct measure_result *ret_result);
 int figure_get(const struct figure_bench *bench, const struct figure *figure,
 	       struct measure_result *ret_result);
+int figure_getv(const struct figure_bench *bench, const struct figure *figure,
+		struct measure_result *ret_result);
 int figure_stream(const struct figure_bench *bench, const struct figure *figure,
 		  struct measure_result *ret_result);
 

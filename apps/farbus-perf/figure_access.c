@@ -15,7 +15,8 @@
 #define SMALL_LEN ((uint64_t)256 << 10)
 #define BATCH_NS (100 * NS_PER_US)
 #define ROUND_MIN 4
-#define STREAM_MIN ((size_t)64 << 10) /* shorter gets are compared with a round trip */
+#define ROUND_TRIP_MAX ((size_t)64 << 10) /* gets up to this are one request and one answer */
+#define GETV_PIECES 16
 
 struct access {
 	const struct pair *pair;
@@ -104,9 +105,11 @@ static enum network_floor network_floor(const struct figure *figure)
 {
 	if (figure->better == FIGURE_TIMES_FLOOR)
 		return NETWORK_ROUND;
+	if (figure->measure == figure_getv)
+		return NETWORK_GET_STREAM;
 	if (figure->measure != figure_get)
 		return NETWORK_PUT_STREAM;
-	return figure->bytes < STREAM_MIN ? NETWORK_FETCH : NETWORK_GET_STREAM;
+	return figure->bytes <= ROUND_TRIP_MAX ? NETWORK_FETCH : NETWORK_GET_STREAM;
 }
 
 static measure_fn floor_choose(const struct figure_bench *bench, const struct figure *figure,
@@ -430,6 +433,27 @@ static int get_subject(void *arg, uint64_t count)
 	return err;
 }
 
+/* GETV_PIECES with one call: over a network they are under way together. */
+static int getv_subject(void *arg, uint64_t count)
+{
+	struct access *access = arg;
+	int err = 0;
+
+	while (count && err == 0) {
+		uint64_t n = count < GETV_PIECES ? count : GETV_PIECES, off = run_next(access, &n);
+		const struct farbus_vec vec = { .off = off,
+						.local = access->local + off,
+						.len = access->piece,
+						.count = n,
+						.stride = access->piece,
+						.local_stride = access->piece };
+
+		err = farbus_getv(access->region, &vec, 1);
+		count -= n;
+	}
+	return err;
+}
+
 static int get_floor(void *arg, uint64_t count)
 {
 	struct access *access = arg;
@@ -452,6 +476,12 @@ int figure_get(const struct figure_bench *bench, const struct figure *figure,
 	       struct measure_result *ret_result)
 {
 	return access_measure(bench, figure, true, get_subject, get_floor, ret_result);
+}
+
+int figure_getv(const struct figure_bench *bench, const struct figure *figure,
+		struct measure_result *ret_result)
+{
+	return access_measure(bench, figure, true, getv_subject, get_floor, ret_result);
 }
 
 /* One batch is one pass over all of the stream's memory, from memory as long as it. */
