@@ -46,7 +46,7 @@ static const char help[] =
 	"  --socket PATH     where QEMU, or another front end, connects\n"
 	"  --port PORT       tpacket:IFNAME  an interface, through AF_PACKET\n"
 	"                    tap:IFNAME      a TAP interface of the host\n"
-	"                    tap-fd:NUMBER   the same, opened by somebody else\n"
+	"                    tpacket-fd:NUMBER, tap-fd:NUMBER  the same, opened by somebody else\n"
 	"                    pcap:FILE       a capture file, replayed; FILE,fast: at once\n"
 	"  --queues N        queue pairs of each device; preset: 1\n"
 	"  --packed          offer packed rings, too\n"

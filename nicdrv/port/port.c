@@ -4,13 +4,14 @@
 
 #include "base/error.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#define FD_MAX 65536
+
 static const struct nic_port_ops *const kinds[] = {
-	&nic_port_tpacket,
-	&nic_port_tap,
-	&nic_port_tap_fd,
-	&nic_port_pcap,
+	&nic_port_tpacket, &nic_port_tpacket_fd, &nic_port_tap, &nic_port_tap_fd, &nic_port_pcap,
 };
 
 int nic_port_open(const char *text, struct nic_port **ret_port)
@@ -21,9 +22,25 @@ int nic_port_open(const char *text, struct nic_port **ret_port)
 		if (strlen(kinds[i]->name) == len && memcmp(kinds[i]->name, text, len) == 0)
 			return kinds[i]->open(text + len + 1, ret_port);
 	return error_set(-EINVAL,
-			 "port '%.60s': give tpacket:IFNAME, tap:IFNAME, tap-fd:NUMBER or "
-			 "pcap:FILE",
+			 "port '%.60s': give tpacket:IFNAME, tap:IFNAME, tpacket-fd:NUMBER, "
+			 "tap-fd:NUMBER or pcap:FILE",
 			 text);
+}
+
+int nic_port_fd_get(const char *kind, const char *argument, int *ret_fd)
+{
+	char *end;
+	long number = strtol(argument, &end, 10);
+	int fd;
+
+	if (end == argument || *end || number < 0 || number > FD_MAX)
+		return error_set(-EINVAL, "port %s:%.40s: give the number of a descriptor", kind,
+				 argument);
+	fd = fcntl((int)number, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return error_set(-EBADF, "port %s:%s: %s", kind, argument, strerror(errno));
+	*ret_fd = fd;
+	return 0;
 }
 
 struct nic_port *nic_port_close(struct nic_port *port)

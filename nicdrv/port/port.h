@@ -50,12 +50,18 @@ struct nic_port_ops {
 };
 
 /*
- * "tpacket:IFNAME", "tap:IFNAME", "tap-fd:NUMBER", "pcap:FILE". Ownership: nic_port_close().
+ * "tpacket:IFNAME", "tpacket-fd:NUMBER", "tap:IFNAME", "tap-fd:NUMBER", "pcap:FILE". Ownership: nic_port_close().
  * Errors: -EINVAL no such kind, or what its argument lacks; -ENOENT no such interface or file;
  * -EACCES a capability is missing; -EPROTO a file that is no capture; -ENOMEM.
  */
 int nic_port_open(const char *text, struct nic_port **ret_port);
 struct nic_port *nic_port_close(struct nic_port *port); /* takes NULL */
+
+/*
+ * A copy of the descriptor whose number stands in argument, which is "KIND:NUMBER" less "KIND:".
+ * Errors: -EINVAL no number, -EBADF no descriptor.
+ */
+int nic_port_fd_get(const char *kind, const char *argument, int *ret_fd);
 
 /* The stats, after the kernel was asked for its part. */
 void nic_port_stats_get(struct nic_port *port, struct nic_port_stats *ret_stats);
@@ -63,6 +69,7 @@ void nic_port_stats_get(struct nic_port *port, struct nic_port_stats *ret_stats)
 /* What a virtio header in front of a received frame says. False: it is no honest one. */
 bool nic_port_offload_apply(struct nic_packet *packet, const struct virtio_net_hdr *header);
 
-extern const struct nic_port_ops nic_port_tpacket, nic_port_tap, nic_port_tap_fd, nic_port_pcap;
+extern const struct nic_port_ops nic_port_tpacket, nic_port_tpacket_fd, nic_port_tap,
+	nic_port_tap_fd, nic_port_pcap;
 
 #endif

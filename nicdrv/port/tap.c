@@ -21,7 +21,6 @@
 
 #define SLOT_COUNT 64
 #define SLOT_SIZE 69632 /* the longest frame with its header, in whole pages */
-#define FD_MAX 65536
 
 _Static_assert(SLOT_SIZE >= NIC_FRAME_MAX + sizeof(struct virtio_net_hdr), "a frame fits");
 
@@ -102,16 +101,10 @@ static int tap_open(const char *argument, struct nic_port **ret_port)
 
 static int tap_fd_open(const char *argument, struct nic_port **ret_port)
 {
-	char *end;
-	long fd = strtol(argument, &end, 10);
-
-	if (end == argument || *end || fd < 0 || fd > FD_MAX)
-		return error_set(-EINVAL, "port tap-fd:%.40s: give the number of a descriptor",
-				 argument);
-	fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0)
-		return error_set(-EBADF, "port tap-fd:%s: %s", argument, strerror(errno));
-	return tap_make((int)fd, &nic_port_tap_fd, ret_port);
+	int fd, err = nic_port_fd_get("tap-fd", argument, &fd);
+	if (err < 0)
+		return err;
+	return tap_make(fd, &nic_port_tap_fd, ret_port);
 }
 
 /* 1: a frame; 0: none now; -EIO. */

@@ -2,9 +2,12 @@
 /*
  * tpacket.c -- frames of a network interface, through a ring of blocks shared with the kernel
  *
+ * "tpacket:IFNAME" needs CAP_NET_RAW; "tpacket-fd:NUMBER" is a packet socket that somebody else opened and
+ * bound to an interface, with protocol 0 best, so that nothing comes before the ring is there.
+ *
  * Received frames are used where the kernel put them. A block goes back when the call after the one
- * that gave its last frame comes. Sending has a socket of its own, with offloads: the kernel
- * completes checksums and cuts what the interface cannot.
+ * that gave its last frame comes. Sending has a socket of its own, if we may open one, with
+ * offloads: the kernel completes checksums and cuts what the interface cannot.
  *
  * Ordering: the kernel owns a block until it stores TP_STATUS_USER, which pairs with our acquire; our
  * release of TP_STATUS_KERNEL gives it back.
@@ -13,6 +16,7 @@
 #include "base/error.h"
 #include "nicdrv/port/port.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -32,7 +36,7 @@
 
 struct tpacket {
 	struct nic_port port;
-	int send_fd;
+	int send_fd;		    /* owned, unless it is the port's */
 	uint8_t *ring;		    /* owned: a mapping */
 	uint32_t block;		    /* the one we read, or wait for */
 	uint32_t left;		    /* frames in it that were not given yet */
@@ -105,7 +109,7 @@ static void tpacket_close(struct nic_port *port)
 		munmap(tpacket->ring, (size_t)BLOCK_SIZE * BLOCK_COUNT);
 	if (port->fd >= 0)
 		close(port->fd);
-	if (tpacket->send_fd >= 0)
+	if (tpacket->send_fd >= 0 && tpacket->send_fd != port->fd)
 		close(tpacket->send_fd);
 	free(tpacket);
 }
@@ -115,8 +119,8 @@ static int open_failed(const char *name, int err)
 	if (err == -EPERM)
 		return error_set(-EACCES,
 				 "port tpacket:%s needs CAP_NET_RAW: start it as root, or "
-				 "with setpriv --ambient-caps=+net_raw; a port tap-fd:NUMBER needs "
-				 "nothing",
+				 "with setpriv --ambient-caps=+net_raw, or give it a socket: "
+				 "tpacket-fd:NUMBER",
 				 name);
 	if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
 		return error_set(-ENOENT,
@@ -150,6 +154,40 @@ static int tpacket_open(const char *argument, struct nic_port **ret_port)
 		err = ring_setup(tpacket, index);
 	if (err == 0)
 		err = send_setup(tpacket, index);
+	if (err < 0) {
+		tpacket_close(&tpacket->port);
+		return open_failed(argument, err);
+	}
+	*ret_port = &tpacket->port;
+	return 0;
+}
+
+static int tpacket_fd_open(const char *argument, struct nic_port **ret_port)
+{
+	struct sockaddr_ll address = { 0 };
+	socklen_t len = sizeof(address);
+	struct tpacket *tpacket;
+	int fd, err = nic_port_fd_get("tpacket-fd", argument, &fd);
+	if (err < 0)
+		return err;
+	tpacket = alloc_zero(sizeof(*tpacket));
+	if (!tpacket) {
+		close(fd);
+		return error_set(-ENOMEM, "no memory for a port");
+	}
+	tpacket->port.ops = &nic_port_tpacket_fd;
+	tpacket->port.fd = tpacket->send_fd = fd;
+	tpacket->port.offloads = true;
+	if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 ||
+	    address.sll_family != AF_PACKET || address.sll_ifindex == 0) {
+		tpacket_close(&tpacket->port);
+		return error_set(-EINVAL,
+				 "port tpacket-fd:%s: no packet socket that is bound to an "
+				 "interface",
+				 argument);
+	}
+	err = fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno :
+						   ring_setup(tpacket, address.sll_ifindex);
 	if (err < 0) {
 		tpacket_close(&tpacket->port);
 		return open_failed(argument, err);
@@ -282,6 +320,15 @@ static void tpacket_refresh(struct nic_port *port)
 const struct nic_port_ops nic_port_tpacket = {
 	.name = "tpacket",
 	.open = tpacket_open,
+	.close = tpacket_close,
+	.receive = tpacket_receive,
+	.send = tpacket_send,
+	.refresh = tpacket_refresh,
+};
+
+const struct nic_port_ops nic_port_tpacket_fd = {
+	.name = "tpacket-fd",
+	.open = tpacket_fd_open,
 	.close = tpacket_close,
 	.receive = tpacket_receive,
 	.send = tpacket_send,

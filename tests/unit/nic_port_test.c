@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -22,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,6 +241,9 @@ static void open__what_cannot_be__says_why(void **state)
 		{ "tap-fd:7x", -EINVAL },
 		{ "tap-fd:-1", -EINVAL },
 		{ "tap-fd:60000", -EBADF },
+		{ "tpacket-fd:60000", -EBADF },
+		{ "tpacket-fd:0", -EINVAL },
+		{ "tpacket-fd:x", -EINVAL },
 		{ "pcap:", -EINVAL },
 		{ "pcap:/nonexistent", -ENOENT },
 		{ "pcap:/dev/null", -EPROTO },
@@ -407,6 +413,39 @@ static void in_kernel__frames_both_ways__as_they_were(void *arg)
 	nic_port_close(tap);
 }
 
+/* Given the descriptor, no capability is needed; and none is left when the port is opened. */
+static void in_tpacket_fd__no_capabilities__frames_both_ways(void *arg)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+	struct sockaddr_ll address = { .sll_family = AF_PACKET };
+	struct nic_port *tap, *tpacket;
+	struct nic_packet packet;
+	char text[32];
+	int fd;
+
+	(void)arg;
+	namespace_enter(&tap);
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0);
+	snprintf(text, sizeof(text), "tpacket-fd:%d", fd);
+	CHECK(nic_port_open(text, &tpacket) == -EINVAL);
+	address.sll_ifindex = (int)if_nametoindex("t0");
+	CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	CHECK(syscall(SYS_capset, &head, none) == 0);
+	CHECK(nic_port_open("tpacket:t0", &tpacket) == -EACCES);
+	CHECK(nic_port_open(text, &tpacket) == 0);
+	close(fd);
+	for (unsigned i = 0; i < 50; i++) {
+		struct desc desc = { .payload_len = i, .seq = i };
+
+		one_way(tap, tpacket, &desc, NULL, &packet);
+		one_way(tpacket, tap, &desc, NULL, &packet);
+	}
+	nic_port_close(tpacket);
+	nic_port_close(tap);
+}
+
 /* More than the ring holds while nobody receives: what is lost is counted. */
 static void in_tpacket__nobody_receives__losses_are_counted(void *arg)
 {
@@ -457,6 +496,12 @@ static void kernel__frames_both_ways__as_they_were(void **state)
 	child_passes_or_skips(in_kernel__frames_both_ways__as_they_were);
 }
 
+static void tpacket_fd__no_capabilities__frames_both_ways(void **state)
+{
+	(void)state;
+	child_passes_or_skips(in_tpacket_fd__no_capabilities__frames_both_ways);
+}
+
 static void tpacket__nobody_receives__losses_are_counted(void **state)
 {
 	(void)state;
@@ -475,6 +520,7 @@ int main(void)
 		cmocka_unit_test(open__what_cannot_be__says_why),
 		cmocka_unit_test(offload_apply__headers_that_lie__refused),
 		cmocka_unit_test(kernel__frames_both_ways__as_they_were),
+		cmocka_unit_test(tpacket_fd__no_capabilities__frames_both_ways),
 		cmocka_unit_test(tpacket__nobody_receives__losses_are_counted),
 	};
 
