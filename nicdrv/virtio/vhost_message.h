@@ -35,6 +35,7 @@ enum vhost_protocol_feature {
 	VHOST_PROTOCOL_RARP = 2,
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_NET_MTU = 4,
+	VHOST_PROTOCOL_INFLIGHT_SHMFD = 12,
 	VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS = 15,
 };
 
@@ -73,6 +74,12 @@ struct vhost_log {
 	uint64_t len, off;
 };
 
+struct vhost_inflight {
+	uint64_t len, off;
+	uint16_t queue_count, queue_size;
+	uint32_t padding;
+};
+
 /* The index is in the low 8 bits; bit 8: no descriptor comes along. */
 #define VHOST_FD_INDEX 0xff
 #define VHOST_FD_NONE 0x100
@@ -87,6 +94,7 @@ struct vhost_message {
 		struct vhost_table table;
 		struct vhost_slot slot;
 		struct vhost_log log;
+		struct vhost_inflight inflight;
 		uint8_t bytes[VHOST_MESSAGE_PAYLOAD_MAX];
 	};
 };

@@ -169,15 +169,36 @@ static int bytes_read(struct vhost_socket *socket)
 	return 1;
 }
 
+/* A descriptor goes with the first bytes. */
+static ssize_t reply_part(int fd, const void *data, size_t len, int with)
+{
+	uint8_t control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec piece = { (void *)(uintptr_t)data, len };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+	if (with >= 0) {
+		struct cmsghdr *head;
+
+		message.msg_control = control;
+		message.msg_controllen = sizeof(control);
+		head = CMSG_FIRSTHDR(&message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(head), &with, sizeof(int));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* The front end waits for it; one that does not read it in time is given up. */
-static int reply_write(struct vhost_socket *socket, const struct vhost_message *reply)
+static int reply_write(struct vhost_socket *socket, const struct vhost_message *reply, int with)
 {
 	size_t len = sizeof(reply->header) + reply->header.size, done = 0;
 
 	while (done < len) {
 		struct pollfd poll_fd = { .fd = socket->fd, .events = POLLOUT };
-		ssize_t sent = send(socket->fd, (const uint8_t *)&reply->header + done, len - done,
-				    MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t sent = reply_part(socket->fd, (const uint8_t *)&reply->header + done,
+					  len - done, done == 0 ? with : -1);
 
 		if (sent > 0)
 			done += (size_t)sent;
@@ -198,9 +219,12 @@ static int message_serve(struct vhost_socket *socket, struct vhost_user *user)
 
 	socket->fd_count = 0;
 	socket->got = 0;
-	if (err < 0)
-		return err;
-	return replies ? reply_write(socket, &reply) : 0;
+	if (err == 0 && replies)
+		err = reply_write(socket, &reply, user->reply_fd);
+	if (user->reply_fd >= 0)
+		close(user->reply_fd);
+	user->reply_fd = -1;
+	return err;
 }
 
 int vhost_socket_read(struct vhost_socket *socket, struct vhost_user *user)

@@ -21,10 +21,10 @@
 
 #define BIT(n) (1ull << (n))
 
-static const uint64_t protocol_offered = BIT(VHOST_PROTOCOL_MQ) | BIT(VHOST_PROTOCOL_LOG_SHMFD) |
-					 BIT(VHOST_PROTOCOL_RARP) | BIT(VHOST_PROTOCOL_REPLY_ACK) |
-					 BIT(VHOST_PROTOCOL_NET_MTU) |
-					 BIT(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS);
+static const uint64_t protocol_offered =
+	BIT(VHOST_PROTOCOL_MQ) | BIT(VHOST_PROTOCOL_LOG_SHMFD) | BIT(VHOST_PROTOCOL_RARP) |
+	BIT(VHOST_PROTOCOL_REPLY_ACK) | BIT(VHOST_PROTOCOL_NET_MTU) |
+	BIT(VHOST_PROTOCOL_INFLIGHT_SHMFD) | BIT(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS);
 
 static const uint64_t features_always = BIT(VHOST_F_LOG_ALL) | BIT(VHOST_F_PROTOCOL_FEATURES);
 
@@ -40,6 +40,7 @@ int vhost_user_init(struct vhost_user *user, const struct vhost_user_ops *ops, v
 	user->arg = arg;
 	user->offered = offered | features_always;
 	user->pairs = pairs;
+	user->reply_fd = -1;
 	for (uint32_t i = 0; i < VHOST_QUEUE_MAX; i++)
 		user->queue[i].kick = user->queue[i].call = user->queue[i].error = -1;
 	err = remap_init(&user->guest);
@@ -78,6 +79,8 @@ void vhost_user_reset(struct vhost_user *user)
 		queue_reset(user, i);
 	dirty_report_log_set(&user->report, NULL, 0);
 	user->log = remap_memory_put(user->log);
+	user->inflight = remap_memory_put(user->inflight);
+	fd_replace(&user->reply_fd, -1);
 	remap_draft_clear(&user->guest);
 	remap_draft_clear(&user->front);
 	remap_flip(&user->guest);
@@ -148,9 +151,11 @@ static int queue_start(struct vhost_user *user, uint32_t index)
 	queue->vq.front = &user->front;
 	queue->vq.report = &user->report;
 	queue_conf_features(user, queue);
+	vhost_inflight_start(user, index);
 	err = virtq_start(&queue->vq, &queue->conf, queue->base);
 	if (err < 0)
 		return err;
+	vhost_inflight_started(user, index);
 	/* Without the protocol's features there is no message that enables. */
 	if (!vhost_user_feature(user, VHOST_F_PROTOCOL_FEATURES))
 		queue->enabled = true;
@@ -169,6 +174,7 @@ static void queue_stop(struct vhost_user *user, uint32_t index)
 	user->ops->queue_drain(user->arg, index);
 	vhost_queue_publish(queue);
 	queue->base = virtq_stop(&queue->vq);
+	vhost_inflight_stop(user, index);
 	fd_replace(&queue->kick, -1);
 	user->ops->queue_changed(user->arg, index);
 }
@@ -360,6 +366,8 @@ static int tell(struct vhost_user *user, const struct vhost_message *message, in
 		return vhost_memory_remove(user, &message->slot.region);
 	case VHOST_SET_LOG_BASE:
 		return vhost_log_set(user, message, fd, fd_count);
+	case VHOST_SET_INFLIGHT_FD:
+		return vhost_inflight_set(user, message, fd, fd_count);
 	case VHOST_SET_VRING_NUM:
 		return set_num(user, &message->state);
 	case VHOST_SET_VRING_BASE:
@@ -429,6 +437,8 @@ static int serve(struct vhost_user *user, const struct vhost_message *message, i
 		return 0;
 	if (message->header.request == VHOST_GET_VRING_BASE)
 		return get_base(user, message, reply);
+	if (message->header.request == VHOST_GET_INFLIGHT_FD)
+		return vhost_inflight_get(user, message, reply);
 	err = tell(user, message, fd, fd_count);
 	*ret_replies = acknowledged(user, &message->header);
 	if (err == -EPROTO || !*ret_replies)

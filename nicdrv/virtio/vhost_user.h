@@ -53,7 +53,10 @@ struct vhost_user {
 	uint64_t features, protocol;
 	struct remap guest, front; /* by guest-physical and by the front end's address */
 	struct dirty_report report;
-	struct remap_memory *log; /* counted */
+	struct remap_memory *log;      /* counted */
+	struct remap_memory *inflight; /* counted: where queues are, for who comes after a kill */
+	uint16_t inflight_queues, inflight_size;
+	int reply_fd; /* owned: goes with the reply; -1: none. Whoever sends it sets it to -1 */
 	struct vhost_queue queue[VHOST_QUEUE_MAX];
 };
 
@@ -65,7 +68,8 @@ void vhost_user_reset(struct vhost_user *user);
 void vhost_user_fini(struct vhost_user *user);
 
 /*
- * One message. ret_reply is written when ret_replies is set to true: header.size bytes follow it.
+ * One message. ret_reply is written when ret_replies is set to true: header.size bytes follow it, and
+ * user->reply_fd goes along.
  * Ownership: takes the descriptors, also when it fails.
  * Errors: -EPROTO, after which the connection is of no use; error_text() says why.
  */

@@ -90,8 +90,12 @@ int virtq_start(struct virtq *vq, const struct virtq_conf *conf, uint32_t base)
 	base_set(vq, base);
 	vq->pending = 0;
 	vq->signalled_valid = false;
-	vq->running = true;
-	return 0;
+	if (conf->packed && conf->place && conf->resume)
+		err = virtq_packed_resume(vq);
+	else if (conf->packed && conf->place)
+		virtq_packed_place_init(vq);
+	vq->running = err == 0;
+	return err;
 }
 
 uint32_t virtq_stop(struct virtq *vq)

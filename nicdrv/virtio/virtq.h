@@ -37,9 +37,34 @@ struct virtq_chain {
 	bool cut;			  /* it had more pieces than there was room for */
 };
 
+/*
+ * The place of a packed ring, with what a publish writes into it: so a kill in the middle of that can be made
+ * good. As the protocol's INFLIGHT has it from used_idx on.
+ */
+struct virtq_place_entry {
+	uint8_t inflight, padding;
+	uint16_t next, last, slots;
+	uint64_t counter;
+	uint16_t id, flags;
+	uint32_t len;
+	uint64_t addr;
+};
+struct virtq_place {
+	uint64_t word; /* used_idx, old_used_idx and their wrap counters */
+	uint64_t padding;
+	struct virtq_place_entry entry[];
+};
+_Static_assert(sizeof(struct virtq_place_entry) == 32, "in shared memory");
+
 struct virtq_conf {
 	uint32_t size;
 	bool packed, event_idx, indirect;
+	/*
+	 * Packed: where the ring is, kept in memory that outlives this process; NULL: nowhere. resume:
+	 * start there, and not at base.
+	 */
+	struct virtq_place *place; /* borrowed; with as many entries as size */
+	bool resume;
 	bool log;		       /* report what is written into the rings */
 	uint64_t log_addr;	       /* split: guest-physical address of the used ring */
 	uint64_t desc, driver, device; /* front end's addresses of the three parts */
@@ -66,7 +91,7 @@ struct virtq {
  * Starts it where base says, as of SET_VRING_BASE: for a split ring the next index to pop, for a
  * packed one indices and wrap bits of both.
  * Ownership: borrows guest, front and report until virtq_stop().
- * Errors: -EINVAL a size that is none, -EFAULT a part of the ring is not the peer's memory, or not
+ * Errors: -EINVAL a size or a place that is none, -EFAULT a part of the ring is not the peer's memory, or not
  * aligned.
  */
 int virtq_start(struct virtq *vq, const struct virtq_conf *conf, uint32_t base);

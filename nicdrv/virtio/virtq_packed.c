@@ -8,6 +8,10 @@
  */
 #include "nicdrv/virtio/virtq_private.h"
 
+#include "base/error.h"
+#include <errno.h>
+#include <string.h>
+
 #define DESC_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
 #define DESC_USED (1u << VRING_PACKED_DESC_F_USED)
 #define DESC_FLAGS 14
@@ -101,29 +105,140 @@ int virtq_packed_pop(struct virtq *vq, struct virtq_walk *walk)
 	return 1;
 }
 
+static void used_put(const struct virtq *vq, uint16_t slot, uint16_t id, uint32_t len)
+{
+	__atomic_store_n((uint32_t *)(void *)(slot_at(vq, slot) + 8), len, __ATOMIC_RELAXED);
+	ring16_put(slot_at(vq, slot) + 12, id);
+}
+
 void virtq_packed_push(struct virtq *vq, const struct virtq_chain *chain, uint32_t len)
 {
 	uint16_t flags = vq->used_wrap ? DESC_AVAIL | DESC_USED : 0;
-	uint8_t *slot = slot_at(vq, vq->used);
 
 	if (len > 0)
 		flags |= VRING_DESC_F_WRITE;
-	__atomic_store_n((uint32_t *)(void *)(slot + 8), len, __ATOMIC_RELAXED);
-	ring16_put(slot + 12, chain->id);
-	if (vq->pending > 0) {
-		ring16_publish(slot + DESC_FLAGS, flags);
-	} else {
+	if (vq->pending == 0) {
 		vq->first_slot = vq->used;
 		vq->first_flags = flags;
 	}
-	report_slot(vq, vq->used);
+	if (vq->conf.place) {
+		/* Not into the ring yet: after a kill the driver's descriptors are still there. */
+		struct virtq_place_entry *entry = &vq->conf.place->entry[vq->used];
+
+		entry->id = chain->id;
+		entry->len = len;
+		entry->flags = flags;
+		entry->slots = chain->slots;
+	} else {
+		used_put(vq, vq->used, chain->id, len);
+		if (vq->pending > 0)
+			ring16_publish(slot_at(vq, vq->used) + DESC_FLAGS, flags);
+		report_slot(vq, vq->used);
+	}
 	if (forward(vq, &vq->used, chain->slots))
 		vq->used_wrap = !vq->used_wrap;
 }
 
+/*
+ * The place, in one word, so that a kill finds it whole: where the ring will be, and where it was. While
+ * they differ, the entries in between are to be written into the ring.
+ */
+struct place {
+	uint16_t used, old_used;
+	uint8_t wrap, old_wrap;
+	uint8_t reserved[2];
+};
+_Static_assert(sizeof(struct place) == sizeof(uint64_t), "one store");
+
+static void place_put(struct virtq *vq, uint16_t old_used, bool old_wrap)
+{
+	struct place place = { vq->used, old_used, vq->used_wrap, old_wrap, { 0 } };
+	uint64_t word;
+
+	memcpy(&word, &place, sizeof(word));
+	/* Release: of this thread's stores a kill leaves the first ones. */
+	__atomic_store_n(&vq->conf.place->word, word, __ATOMIC_RELEASE);
+}
+
+void virtq_packed_place_init(struct virtq *vq)
+{
+	place_put(vq, vq->used, vq->used_wrap);
+}
+
+/*
+ * Entries from there up to where the ring is now; all but the flags of the first. Each may be written
+ * twice. False: they do not lead there.
+ */
+static bool entries_write(struct virtq *vq, uint16_t slot, bool wrap)
+{
+	for (uint32_t i = 0; i < vq->conf.size && (slot != vq->used || wrap != vq->used_wrap);
+	     i++) {
+		/* The front end can write here, too: each word is read once, and stays in the ring. */
+		const struct virtq_place_entry *entry = &vq->conf.place->entry[slot];
+		uint16_t slots = ring16_get(&entry->slots);
+
+		if (slots == 0 || slots > vq->conf.size)
+			return false;
+		used_put(vq, slot, ring16_get(&entry->id), entry->len);
+		if (i > 0)
+			ring16_publish(slot_at(vq, slot) + DESC_FLAGS, ring16_get(&entry->flags));
+		report_slot(vq, slot);
+		if (forward(vq, &slot, slots))
+			wrap = !wrap;
+	}
+	return slot == vq->used && wrap == vq->used_wrap;
+}
+
+/* What a publish had not finished. */
+static bool publish_again(struct virtq *vq, const struct place *place)
+{
+	uint16_t flags = ring16_acquire(slot_at(vq, place->old_used) + DESC_FLAGS);
+
+	/* Still as the driver made it available? Otherwise the driver has seen all of it. */
+	if (!available_at(flags, place->old_wrap))
+		return true;
+	if (!entries_write(vq, place->old_used, place->old_wrap))
+		return false;
+	ring16_publish(slot_at(vq, place->old_used) + DESC_FLAGS,
+		       ring16_get(&vq->conf.place->entry[place->old_used].flags));
+	return true;
+}
+
+int virtq_packed_resume(struct virtq *vq)
+{
+	uint64_t word = __atomic_load_n(&vq->conf.place->word, __ATOMIC_ACQUIRE);
+	bool good = true;
+	struct place place;
+
+	memcpy(&place, &word, sizeof(place));
+	if (place.used < vq->conf.size && place.old_used < vq->conf.size && place.wrap <= 1 &&
+	    place.old_wrap <= 1) {
+		vq->used = vq->avail = place.used;
+		vq->used_wrap = vq->avail_wrap = place.wrap;
+		if (place.used != place.old_used || place.wrap != place.old_wrap)
+			good = publish_again(vq, &place);
+	} else {
+		good = false;
+	}
+	if (!good)
+		return error_set(-EINVAL, "a packed virtqueue of %u descriptors that goes on at %u",
+				 vq->conf.size, place.used);
+	virtq_packed_place_init(vq);
+	return 0;
+}
+
 void virtq_packed_publish(struct virtq *vq)
 {
+	bool first_wrap = vq->first_flags & DESC_USED;
+
+	if (vq->conf.place) {
+		place_put(vq, vq->first_slot, first_wrap);
+		/* What does not lead there was changed by the front end, whose ring it is. */
+		vq->broken |= !entries_write(vq, vq->first_slot, first_wrap);
+	}
 	ring16_publish(slot_at(vq, vq->first_slot) + DESC_FLAGS, vq->first_flags);
+	if (vq->conf.place)
+		virtq_packed_place_init(vq);
 	report_slot(vq, vq->first_slot);
 }
 

@@ -88,6 +88,9 @@ int virtq_packed_pop(struct virtq *vq, struct virtq_walk *walk);
 void virtq_packed_push(struct virtq *vq, const struct virtq_chain *chain, uint32_t len);
 void virtq_packed_publish(struct virtq *vq);
 bool virtq_packed_notify_wanted(struct virtq *vq);
+/* Of conf.place. Errors: -EINVAL. */
+int virtq_packed_resume(struct virtq *vq);
+void virtq_packed_place_init(struct virtq *vq);
 bool virtq_packed_kick_enable(struct virtq *vq);
 void virtq_packed_kick_disable(struct virtq *vq);
 

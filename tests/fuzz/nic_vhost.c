@@ -97,6 +97,13 @@ static void payload_make(struct input *input, struct vhost_message *message)
 		message->log = (struct vhost_log){ number(input, 2), number(input, 1) };
 		message->header.size = 16;
 		break;
+	case VHOST_GET_INFLIGHT_FD:
+	case VHOST_SET_INFLIGHT_FD:
+		message->inflight = (struct vhost_inflight){ number(input, 2), number(input, 1),
+							     (uint16_t)(number(input, 1) % 6),
+							     (uint16_t)(number(input, 1) % 33), 0 };
+		message->header.size = 24;
+		break;
 	case VHOST_SET_FEATURES:
 	case VHOST_SET_PROTOCOL_FEATURES:
 		message->u64 = number(input, 8);
@@ -134,8 +141,10 @@ static bool step(struct input *input, struct vhost_net *net, uint8_t *memory)
 	struct vhost_message message = { 0 }, reply;
 	uint64_t what = number(input, 1);
 	int fd[VHOST_MESSAGE_FD_MAX];
+	struct vhost_user *user = vhost_net_user(net);
 	uint32_t fd_count;
 	bool replies;
+	int err;
 
 	if (what >= 200) {
 		driver_writes(input, memory);
@@ -149,8 +158,11 @@ static bool step(struct input *input, struct vhost_net *net, uint8_t *memory)
 	message.header.flags = VHOST_VERSION | (what & 64 ? VHOST_NEED_REPLY : 0);
 	payload_make(input, &message);
 	fd_count = descriptors_make(input, fd);
-	return vhost_user_message(vhost_net_user(net), &message, fd, fd_count, &reply, &replies) ==
-	       0;
+	err = vhost_user_message(user, &message, fd, fd_count, &reply, &replies);
+	if (user->reply_fd >= 0)
+		close(user->reply_fd);
+	user->reply_fd = -1;
+	return err == 0;
 }
 
 static unsigned fd_next(void)

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int front_say(struct front *front, uint32_t request, const void *payload, uint32_t size,
@@ -22,8 +23,38 @@ int front_say(struct front *front, uint32_t request, const void *payload, uint32
 		copy[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
 		FARBUS_ASSERT(copy[i] >= 0);
 	}
-	return vhost_user_message(front->user, &message, copy, fd_count, &front->reply,
-				  &front->replied);
+	int err = vhost_user_message(front->user, &message, copy, fd_count, &front->reply,
+				     &front->replied);
+	if (front->user->reply_fd >= 0) {
+		front_close(front);
+		front->reply_fd = front->user->reply_fd;
+		front->user->reply_fd = -1;
+	}
+	return err;
+}
+
+void front_close(struct front *front)
+{
+	if (front->reply_fd > 0)
+		close(front->reply_fd);
+	front->reply_fd = 0;
+}
+
+int front_inflight_get(struct front *front, uint16_t queues, uint16_t size)
+{
+	struct vhost_inflight wish = { .queue_count = queues, .queue_size = size };
+
+	return front_say(front, VHOST_GET_INFLIGHT_FD, &wish, sizeof(wish), NULL, 0);
+}
+
+int front_inflight_set(struct front *front, uint16_t queues, uint16_t size)
+{
+	struct vhost_inflight wish = { .queue_count = queues, .queue_size = size };
+	struct stat stat;
+
+	FARBUS_ASSERT(fstat(front->reply_fd, &stat) == 0);
+	wish.len = (uint64_t)stat.st_size;
+	return front_say(front, VHOST_SET_INFLIGHT_FD, &wish, sizeof(wish), &front->reply_fd, 1);
 }
 
 int front_number(struct front *front, uint32_t request, uint64_t number)

@@ -14,6 +14,7 @@ struct front {
 	struct vhost_message reply; /* to the last message */
 	bool replied;
 	uint32_t flags; /* of messages, besides the version */
+	int reply_fd;	/* owned, until front_close(): that came with a reply; 0: none */
 };
 
 /* One message; copies of the descriptors go with it. Returns what vhost_user_message() returns. */
@@ -35,6 +36,11 @@ uint32_t front_queue_stop(struct front *front, uint32_t index); /* returns the b
 /* A log for the first 1 GiB of two and LOG_ALL; log: a memfd of at least FRONT_LOG_LEN. */
 #define FRONT_LOG_LEN (2ull << 30 >> 15)
 int front_log(struct front *front, int fd, uint64_t features);
+
+/* Asks for memory that says where queues are; or hands it to a device that came after a kill. */
+int front_inflight_get(struct front *front, uint16_t queues, uint16_t size);
+int front_inflight_set(struct front *front, uint16_t queues, uint16_t size);
+void front_close(struct front *front);
 
 /* Of this process; to find those that are lost. */
 unsigned front_fd_count(void);

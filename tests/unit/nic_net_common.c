@@ -9,6 +9,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+const struct vhost_net_conf net_conf = {
+	.pairs = NET_PAIRS, .aggregate = true, .verify = true, .offer_packed = true
+};
+
+struct frame frame;
+
 /* ---- the port ---- */
 
 static int mock_receive(struct nic_port *port, struct nic_packet *packet, uint32_t max)
@@ -58,7 +64,7 @@ void net_sent_clear(struct net *net)
 		free(net->port.sent[--net->port.sent_count].data);
 }
 
-void net_frame(struct net *net, const struct frame *frame)
+void net_frame(struct net *net, const struct frame *waits)
 {
 	struct mock_port *mock = &net->port;
 
@@ -68,10 +74,10 @@ void net_frame(struct net *net, const struct frame *frame)
 		mock->given = 0;
 	}
 	assert_true(mock->count < COUNT_OF(mock->waiting));
-	mock->waiting_data[mock->count] = malloc(frame->len);
-	memcpy(mock->waiting_data[mock->count], frame->data, frame->len);
+	mock->waiting_data[mock->count] = malloc(waits->len);
+	memcpy(mock->waiting_data[mock->count], waits->data, waits->len);
 	mock->waiting[mock->count] =
-		(struct nic_packet){ .data = mock->waiting_data[mock->count], .len = frame->len };
+		(struct nic_packet){ .data = mock->waiting_data[mock->count], .len = waits->len };
 	mock->count++;
 }
 
@@ -197,4 +203,31 @@ void net_send(struct net *net, uint32_t pair, const struct virtio_net_hdr_v1 *he
 						false };
 	}
 	assert_true(driver_queue_add(queue, buffer, count) >= 0);
+}
+
+struct net *net_started(uint64_t features)
+{
+	struct net *net = net_open(&net_conf, features);
+
+	net_pair_start(net, 0, false);
+	return net;
+}
+
+struct vhost_net_stats net_stats(const struct net *net)
+{
+	struct vhost_net_stats stats;
+
+	vhost_net_stats(net->net, &stats);
+	return stats;
+}
+
+void net_train(struct net *net, struct desc *desc, unsigned count, uint32_t len)
+{
+	for (unsigned i = 0; i < count; i++) {
+		desc->payload_len = len;
+		desc->id++;
+		frame_build(desc, &frame);
+		desc->seq += len;
+		net_frame(net, &frame);
+	}
 }

@@ -53,9 +53,17 @@ struct net {
 
 extern const struct nic_port_ops mock_port_ops;
 
+extern const struct vhost_net_conf net_conf; /* that of most tests */
+extern struct frame frame;		     /* the one that was built last */
+
 /* A device and a front end that has said hello; no queue runs. */
 struct net *net_open(const struct vhost_net_conf *conf, uint64_t features);
 void net_close(struct net *net);
+/* With net_conf, and a pair that runs. */
+struct net *net_started(uint64_t features);
+struct vhost_net_stats net_stats(const struct net *net);
+/* The next count packets of a flow, len bytes each, wait at the port. */
+void net_train(struct net *net, struct desc *desc, unsigned count, uint32_t len);
 /* Both queues of a pair, the receive queue without buffers. */
 void net_pair_start(struct net *net, uint32_t pair, bool log);
 /* count buffers of len bytes for receiving. */
@@ -63,7 +71,7 @@ void net_post(struct net *net, uint32_t pair, unsigned count, uint32_t len);
 /* The next packet that the guest got; false: none. net->got. */
 bool net_take(struct net *net, uint32_t pair);
 /* A frame waits at the port; the bytes are copied. */
-void net_frame(struct net *net, const struct frame *frame);
+void net_frame(struct net *net, const struct frame *waits);
 /* Receives until the port is empty or the guest takes no more. */
 void net_receive(struct net *net);
 /* The guest sends: a virtio header, then the frame in pieces of piece bytes. */

@@ -476,6 +476,37 @@ static void log_base__answer_is_due_whatever_the_flag(void **state)
 	close(fd);
 }
 
+/* ---- where queues are ---- */
+
+static void inflight__asked_for_and_given_back__what_can_be(void **state)
+{
+	struct world *world = *state;
+	struct front *front = &world->front;
+	struct vhost_inflight wish = { .queue_count = 2, .queue_size = 8 };
+
+	front_hello(front, 0);
+	assert_int_equal(front_inflight_get(front, 4, 256), 0);
+	assert_true(front->reply_fd > 0);
+	assert_int_equal(front->reply.header.size, 24);
+	assert_int_equal(front->reply.inflight.len, 4 * (32 + 32 * 256 + 32));
+	assert_int_equal(front_inflight_set(front, 4, 256), 0);
+	front->flags = VHOST_NEED_REPLY;
+	/* More than it has room for. */
+	front_inflight_set(front, 4, 512);
+	assert_int_not_equal(front->reply.u64, 0);
+	assert_int_equal(front_say(front, VHOST_SET_INFLIGHT_FD, &wish, 24, NULL, 0), -EPROTO);
+	wish.len = 1ull << 40;
+	front_say(front, VHOST_SET_INFLIGHT_FD, &wish, 24, &front->reply_fd, 1);
+	assert_int_not_equal(front->reply.u64, 0);
+	assert_int_equal(front_inflight_get(front, 0, 8), -EPROTO);
+	assert_int_equal(front_inflight_get(front, 2 * PAIRS + 1, 8), -EPROTO);
+	assert_int_equal(front_inflight_get(front, 2, 0), -EPROTO);
+	front->flags = 0;
+	start(world, 0);
+	assert_int_equal(front_inflight_get(front, 2, 8), -EPROTO);
+	front_close(front);
+}
+
 /* ---- life ---- */
 
 static void announce__rarp__heard(void **state)
@@ -561,6 +592,7 @@ int main(void)
 		TEST(mem_reg__more_than_slots__refused),
 		TEST(log__base_and_feature__both_or_nothing),
 		TEST(log_base__answer_is_due_whatever_the_flag),
+		TEST(inflight__asked_for_and_given_back__what_can_be),
 		TEST(announce__rarp__heard),
 		TEST(reset__then_another_front_end__nothing_of_the_first),
 		TEST(init__every_allocation_fails_once__enomem_and_no_leak),

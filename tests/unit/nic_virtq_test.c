@@ -1,102 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * nic_virtq_test.c -- virtqueues, split and packed, against a driver that follows the specification
- *
- * Each case runs for both kinds of rings, with and without event indices.
- */
-#include "addrmap_common.h"
-#include "nic_driver.h"
+/* nic_virtq_test.c -- virtqueues against a driver that follows the specification */
+#include "nic_virtq_common.h"
 
-#include <errno.h>
 #include <linux/virtio_ring.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-struct kind {
-	bool packed, event_idx, indirect;
-};
-
-struct world {
-	struct driver driver;
-	struct driver_queue queue;
-	struct remap guest, front;
-	struct dirty_report report;
-	struct virtq vq;
-	struct kind kind;
-	uint64_t buffer; /* 64 KiB of the guest's */
-};
-
-static struct kind kind;
-static struct world *world;
-
-static void world_start(uint16_t size)
-{
-	struct virtq_conf conf;
-
-	world->queue = (struct driver_queue){ .packed = kind.packed,
-					      .event_idx = kind.event_idx,
-					      .indirect = kind.indirect };
-	driver_queue_init(&world->queue, &world->driver, size);
-	conf = driver_queue_conf(&world->queue);
-	/* A packed ring begins with both wrap bits set. */
-	assert_int_equal(virtq_start(&world->vq, &conf, kind.packed ? 1u << 15 | 1u << 31 : 0), 0);
-}
-
-static int setup(void **state)
-{
-	kind = *(struct kind *)*state;
-	world = calloc(1, sizeof(*world));
-	driver_open(&world->driver);
-	assert_int_equal(remap_init(&world->guest), 0);
-	assert_int_equal(remap_init(&world->front), 0);
-	driver_map(&world->driver, &world->guest, &world->front);
-	world->vq.guest = &world->guest;
-	world->vq.front = &world->front;
-	world->vq.report = &world->report;
-	world->buffer = driver_alloc(&world->driver, 65536, 4096);
-	world_start(16);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	virtq_check(&world->vq);
-	remap_fini(&world->guest);
-	remap_fini(&world->front);
-	driver_close(&world->driver);
-	free(world);
-	return 0;
-}
-
-/* A chain with one buffer to write. */
-static int add_one(uint32_t len)
-{
-	struct driver_buffer buffer = { world->buffer, len, true };
-
-	return driver_queue_add(&world->queue, &buffer, 1);
-}
-
-static struct virtq_chain pop_one(void)
-{
-	struct virtq_piece piece[16];
-	struct virtq_chain chain = { 0 };
-
-	assert_int_equal(virtq_pop(&world->vq, piece, 16, &chain), 1);
-	return chain;
-}
-
-static void used_is(int id, uint32_t len)
-{
-	uint32_t used_len = 0;
-
-	assert_int_equal(driver_queue_used(&world->queue, &used_len), id);
-	if (id >= 0)
-		assert_int_equal(used_len, len);
-}
 
 /* ---- chains ---- */
 
@@ -296,18 +206,6 @@ static void room__some_chains__as_many(void **state)
 
 /* ---- events ---- */
 
-static void use_some(unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		struct virtq_chain chain;
-
-		add_one(64);
-		chain = pop_one();
-		virtq_push(&world->vq, &chain, 0);
-	}
-	virtq_publish(&world->vq);
-}
-
 static void drain(void)
 {
 	for (uint32_t len; driver_queue_used(&world->queue, &len) >= 0;)
@@ -385,270 +283,6 @@ static void kick_enable__then_chains__one_kick_is_due(void **state)
 		virtq_publish(&world->vq);
 		drain();
 	}
-}
-
-/* ---- life ---- */
-
-static void stop__then_start__goes_on_where_it_was(void **state)
-{
-	(void)state;
-	for (int round = 0; round < 30; round++) {
-		struct virtq_conf conf = driver_queue_conf(&world->queue);
-		int id = add_one(64), next;
-		struct virtq_chain chain = pop_one();
-		uint32_t base;
-
-		assert_int_equal(chain.id, id);
-		next = add_one(64);
-		virtq_push(&world->vq, &chain, 5);
-		virtq_publish(&world->vq);
-		base = virtq_stop(&world->vq);
-		assert_int_equal(virtq_pop(&world->vq, NULL, 0, &chain), 0);
-		assert_int_equal(virtq_start(&world->vq, &conf, base), 0);
-		chain = pop_one();
-		assert_int_equal(chain.id, next);
-		virtq_push(&world->vq, &chain, 6);
-		virtq_publish(&world->vq);
-		used_is(id, 5);
-		used_is(next, 6);
-	}
-}
-
-/* A device that was killed told nobody its base: the driver's side has it, as the front end reads it. */
-static void start__after_a_kill__base_of_the_used_ring(void **state)
-{
-	struct virtq_conf conf = driver_queue_conf(&world->queue);
-
-	(void)state;
-	if (kind.packed)
-		return;
-	for (int round = 0; round < 30; round++) {
-		struct virtq_chain chain;
-		uint16_t used;
-
-		use_some(2);
-		add_one(64);
-		chain = pop_one();
-		/* Killed here: pushed, but not published. */
-		virtq_push(&world->vq, &chain, 9);
-		memset(&world->vq.conf, 0, sizeof(world->vq) - offsetof(struct virtq, conf));
-		world->vq.guest = &world->guest;
-		world->vq.front = &world->front;
-		world->vq.report = &world->report;
-		memcpy(&used, (uint8_t *)driver_at(&world->driver, world->queue.device) + 2, 2);
-		assert_int_equal(virtq_start(&world->vq, &conf, used), 0);
-		chain = pop_one();
-		virtq_push(&world->vq, &chain, 1);
-		virtq_publish(&world->vq);
-		for (int i = 0; i < 2; i++) {
-			uint32_t len;
-
-			assert_true(driver_queue_used(&world->queue, &len) >= 0);
-		}
-		used_is(chain.id, 1);
-		used_is(-1, 0);
-	}
-}
-
-static void start__what_it_cannot_be__refused(void **state)
-{
-	const struct virtq_conf good = driver_queue_conf(&world->queue);
-	struct virtq_conf conf = good;
-
-	(void)state;
-	virtq_stop(&world->vq);
-	conf.size = 0;
-	assert_int_equal(virtq_start(&world->vq, &conf, 0), -EINVAL);
-	conf.size = VIRTQ_SIZE_MAX * 2;
-	assert_int_equal(virtq_start(&world->vq, &conf, 0), -EINVAL);
-	conf = good;
-	conf.size = 12;
-	assert_int_equal(virtq_start(&world->vq, &conf, kind.packed ? 12 : 0), -EINVAL);
-	conf = good;
-	conf.desc += 8;
-	assert_int_equal(virtq_start(&world->vq, &conf, 0), -EFAULT);
-	conf = good;
-	conf.device = DRIVER_FRONT + DRIVER_LEN - 2;
-	assert_int_equal(virtq_start(&world->vq, &conf, 0), -EFAULT);
-	conf = good;
-	conf.driver = UINT64_MAX - 1;
-	assert_int_equal(virtq_start(&world->vq, &conf, 0), -EFAULT);
-	conf = good;
-	conf.desc = 0;
-	assert_int_equal(virtq_start(&world->vq, &conf, 0), -EFAULT);
-	assert_int_equal(virtq_start(&world->vq, &good, kind.packed ? 1u << 15 | 1u << 31 : 0), 0);
-}
-
-static void locate__maps_moved__ring_found_again_or_broken(void **state)
-{
-	(void)state;
-	add_one(64);
-	driver_map(&world->driver, &world->guest, &world->front);
-	assert_int_equal(virtq_locate(&world->vq), 0);
-	pop_one();
-	remap_draft_clear(&world->front);
-	remap_flip(&world->front);
-	assert_int_equal(virtq_locate(&world->vq), -EFAULT);
-	add_one(64);
-	struct virtq_piece piece[4];
-	struct virtq_chain chain;
-	assert_int_equal(virtq_pop(&world->vq, piece, 4, &chain), -EPROTO);
-	assert_false(virtq_kick_enable(&world->vq));
-	assert_int_equal(virtq_room(&world->vq, 4), 0);
-}
-
-/* ---- hostile drivers ---- */
-
-static void is_broken(const char *how)
-{
-	struct virtq_piece piece[16];
-	struct virtq_chain chain;
-
-	if (virtq_pop(&world->vq, piece, 16, &chain) != -EPROTO)
-		fail_msg("%s: not refused", how);
-	assert_true(world->vq.broken);
-	/* From now on, whatever the driver does. */
-	assert_int_equal(virtq_pop(&world->vq, piece, 16, &chain), -EPROTO);
-	world_start(16);
-}
-
-static void put16(uint64_t gpa, uint16_t value)
-{
-	memcpy(driver_at(&world->driver, gpa), &value, 2);
-}
-
-static void put64(uint64_t gpa, uint64_t value)
-{
-	memcpy(driver_at(&world->driver, gpa), &value, 8);
-}
-
-static void pop__buffer_that_cannot_be__broken(void **state)
-{
-	static const struct {
-		uint64_t gpa;
-		uint32_t len;
-		const char *how;
-	} bad[] = {
-		{ DRIVER_GPA, 0, "an empty buffer" },
-		{ 0, 16, "below" },
-		{ DRIVER_GPA - 1, 16, "begins below" },
-		{ DRIVER_GPA + DRIVER_LEN - 8, 9, "ends above" },
-		{ DRIVER_GPA + DRIVER_LEN, 1, "above" },
-		{ UINT64_MAX - 7, 16, "wraps" },
-		{ DRIVER_GPA, UINT32_MAX, "4 GiB" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT_OF(bad); i++) {
-		struct driver_buffer buffer[] = { { world->buffer, 16, false },
-						  { bad[i].gpa, bad[i].len, true } };
-
-		driver_queue_add(&world->queue, buffer, 2);
-		is_broken(bad[i].how);
-		driver_queue_add(&world->queue, &buffer[1], 1);
-		is_broken(bad[i].how);
-	}
-}
-
-static void pop__read_behind_write__broken(void **state)
-{
-	const struct driver_buffer buffer[] = { { world->buffer, 16, true },
-						{ world->buffer, 16, false } };
-
-	(void)state;
-	driver_queue_add(&world->queue, buffer, 2);
-	is_broken("a buffer to read behind one to write");
-}
-
-static void pop__links_that_lie__broken(void **state)
-{
-	const struct driver_buffer buffer[] = { { world->buffer, 16, true },
-						{ world->buffer, 16, true } };
-	uint64_t at;
-	int id;
-
-	(void)state;
-	if (kind.indirect)
-		return;
-	id = driver_queue_add(&world->queue, buffer, 2);
-	at = world->queue.desc + 16ull * (unsigned)id;
-	if (kind.packed) {
-		put16(at + 16 + 12, 16);
-		is_broken("a buffer id past the end");
-		for (uint64_t i = 0; i < 16; i++)
-			put16(world->queue.desc + 16 * i + 14,
-			      1u << VRING_PACKED_DESC_F_AVAIL | VRING_DESC_F_NEXT);
-		for (uint64_t i = 0; i < 16; i++) {
-			put64(world->queue.desc + 16 * i, world->buffer);
-			memcpy(driver_at(&world->driver, world->queue.desc + 16 * i + 8), "\1\0\0",
-			       4);
-		}
-		is_broken("a chain longer than its ring");
-		return;
-	}
-	put16(at + 14, 16);
-	is_broken("a link past the end");
-	id = driver_queue_add(&world->queue, buffer, 2);
-	at = world->queue.desc + 16ull * (unsigned)id;
-	put16(at + 14, (uint16_t)id);
-	is_broken("a chain that goes round");
-	add_one(16);
-	put16(world->queue.avail + 4, 16);
-	is_broken("a head past the end");
-	put16(world->queue.avail + 2, 17);
-	is_broken("more chains than descriptors");
-}
-
-static void pop__tables_that_lie__broken(void **state)
-{
-	const struct driver_buffer buffer[] = { { world->buffer, 16, true },
-						{ world->buffer, 16, true } };
-	static const struct {
-		unsigned off;
-		uint64_t value;
-		unsigned len;
-		bool desc, split_alone;
-		const char *how;
-	} bad[] = {
-		{ 8, 0, 4, true, false, "a table of 0" },
-		{ 8, 24, 4, true, false, "a table of one and a half" },
-		{ 8, 16u * 32769, 4, true, false, "a table of too many" },
-		{ 0, 0, 8, true, false, "a table nowhere" },
-		{ 0, UINT64_MAX - 15, 8, true, false, "a table that wraps" },
-		{ 0, DRIVER_GPA + DRIVER_LEN - 16, 8, true, false, "a table that ends outside" },
-		{ 0, UINT64_MAX - 3, 8, false, false, "a buffer in a table that wraps" },
-		{ 8, 0, 4, false, false, "an empty buffer in a table" },
-		{ 14, 2, 2, false, true, "a link out of its table" },
-		{ 14, 0, 2, false, true, "a table that goes round" },
-	};
-
-	(void)state;
-	if (!kind.indirect)
-		return;
-	for (size_t i = 0; i < COUNT_OF(bad); i++) {
-		int id = driver_queue_add(&world->queue, buffer, 2);
-		uint64_t at = bad[i].desc ? world->queue.desc : world->queue.table[id];
-
-		if (bad[i].split_alone && kind.packed) {
-			world_start(16);
-			continue;
-		}
-		memcpy(driver_at(&world->driver, at + bad[i].off), &bad[i].value, bad[i].len);
-		is_broken(bad[i].how);
-	}
-	for (unsigned nested = 0; nested < 2; nested++) {
-		int id = driver_queue_add(&world->queue, buffer, 2);
-		uint64_t at = nested ? world->queue.table[id] : world->queue.desc;
-		uint64_t flags_at = at + (kind.packed ? 14 : 12);
-		uint16_t flags;
-
-		memcpy(&flags, driver_at(&world->driver, flags_at), 2);
-		put16(flags_at, flags | (nested ? VRING_DESC_F_INDIRECT : VRING_DESC_F_NEXT));
-		is_broken(nested ? "a table in a table" : "a table with a next");
-	}
-	driver_queue_add(&world->queue, buffer, 2);
-	world->vq.conf.indirect = false;
-	is_broken("a table that was not negotiated");
 }
 
 /* ---- the log ---- */
@@ -745,47 +379,23 @@ static void publish__log_harvested_before_the_index__ring_logged_again(void **st
 	free(at_log.log);
 }
 
-static struct kind kinds[] = {
-	{ false, false, false }, { false, true, false }, { true, false, false },
-	{ true, true, false },	 { false, true, true },	 { true, true, true },
-};
-
-#define TEST(name)                                 \
-	{                                          \
-#name, name, setup, teardown, NULL \
-	}
-
 int main(void)
 {
 	const struct CMUnitTest list[] = {
-		TEST(pop__chain__pieces_in_order),
-		TEST(pop__buffer_across_two_ranges__two_pieces),
-		TEST(pop__more_pieces_than_room__cut),
-		TEST(publish__pushed_before__nothing_seen_until_then),
-		TEST(push__another_order__used_in_that_order),
-		TEST(unpop__across_the_end__popped_again),
-		TEST(ring__random_traffic__every_chain_once),
-		TEST(room__some_chains__as_many),
-		TEST(notify_wanted__driver_says_yes_or_no__heard),
-		TEST(notify_wanted__event_index__the_burst_that_passes_it),
-		TEST(kick_enable__then_chains__one_kick_is_due),
-		TEST(stop__then_start__goes_on_where_it_was),
-		TEST(start__after_a_kill__base_of_the_used_ring),
-		TEST(start__what_it_cannot_be__refused),
-		TEST(locate__maps_moved__ring_found_again_or_broken),
-		TEST(pop__buffer_that_cannot_be__broken),
-		TEST(pop__read_behind_write__broken),
-		TEST(pop__links_that_lie__broken),
-		TEST(pop__tables_that_lie__broken),
-		TEST(publish__log_is_on__payload_then_log_then_index),
-		TEST(publish__log_harvested_before_the_index__ring_logged_again),
+		VIRTQ_TEST(pop__chain__pieces_in_order),
+		VIRTQ_TEST(pop__buffer_across_two_ranges__two_pieces),
+		VIRTQ_TEST(pop__more_pieces_than_room__cut),
+		VIRTQ_TEST(publish__pushed_before__nothing_seen_until_then),
+		VIRTQ_TEST(push__another_order__used_in_that_order),
+		VIRTQ_TEST(unpop__across_the_end__popped_again),
+		VIRTQ_TEST(ring__random_traffic__every_chain_once),
+		VIRTQ_TEST(room__some_chains__as_many),
+		VIRTQ_TEST(notify_wanted__driver_says_yes_or_no__heard),
+		VIRTQ_TEST(notify_wanted__event_index__the_burst_that_passes_it),
+		VIRTQ_TEST(kick_enable__then_chains__one_kick_is_due),
+		VIRTQ_TEST(publish__log_is_on__payload_then_log_then_index),
+		VIRTQ_TEST(publish__log_harvested_before_the_index__ring_logged_again),
 	};
-	struct CMUnitTest tests[COUNT_OF(list) * COUNT_OF(kinds)];
 
-	for (size_t k = 0; k < COUNT_OF(kinds); k++)
-		for (size_t i = 0; i < COUNT_OF(list); i++) {
-			tests[k * COUNT_OF(list) + i] = list[i];
-			tests[k * COUNT_OF(list) + i].initial_state = &kinds[k];
-		}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return virtq_run(list, COUNT_OF(list));
 }
