@@ -16,7 +16,6 @@
 #define BATCH_NS (100 * NS_PER_US)
 #define ROUND_MIN 4
 #define ROUND_TRIP_MAX ((size_t)64 << 10) /* gets up to this are one request and one answer */
-#define GETV_PIECES 16
 
 struct access {
 	const struct pair *pair;
@@ -433,14 +432,14 @@ static int get_subject(void *arg, uint64_t count)
 	return err;
 }
 
-/* GETV_PIECES with one call: over a network they are under way together. */
+/* All with one call: over a network many of them are under way together. */
 static int getv_subject(void *arg, uint64_t count)
 {
 	struct access *access = arg;
 	int err = 0;
 
 	while (count && err == 0) {
-		uint64_t n = count < GETV_PIECES ? count : GETV_PIECES, off = run_next(access, &n);
+		uint64_t n = count, off = run_next(access, &n);
 		const struct farbus_vec vec = { .off = off,
 						.local = access->local + off,
 						.len = access->piece,
