@@ -194,6 +194,7 @@ struct farbus {
 	bool watched;	    /* by the service thread */
 	unsigned holds;	    /* calls that are about to wait again */
 	unsigned followers; /* threads that sleep while another one leads */
+	bool batching;	    /* the backends' batch() has begun */
 	pthread_t service;
 	bool service_started;
 	_Atomic bool stop;

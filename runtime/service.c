@@ -273,14 +273,30 @@ static void output_run(struct farbus *farbus, struct core_output *output) REQUIR
 	}
 }
 
-/* Whether there was anything. */
+static void batch_set(struct farbus *farbus, bool begin) REQUIRES(&farbus->lock)
+{
+	if (farbus->batching == begin)
+		return;
+	farbus->batching = begin;
+	for (unsigned i = 0; i < farbus->backend_count; i++)
+		if (farbus->backend[i].ops->batch)
+			farbus->backend[i].ops->batch(farbus->backend[i].transport, begin);
+}
+
+/* Messages that follow one another go out together. Whether there was anything. */
 static bool outputs_run(struct farbus *farbus) REQUIRES(&farbus->lock)
 {
 	struct core_output output;
 	bool any = false;
 
 	while (core_output(farbus->core, &output)) {
+		bool more = output.kind == CORE_SEND && core_output_send_next(farbus->core);
+
+		if (more || output.kind != CORE_SEND)
+			batch_set(farbus, more);
 		output_run(farbus, &output);
+		if (!more)
+			batch_set(farbus, false);
 		any = true;
 	}
 	return any;

@@ -137,6 +137,11 @@ struct transport_ops {
 	 */
 	int (*sendv)(struct transport_link *link, const void *head, size_t head_len,
 		     const void *tail, size_t tail_len);
+	/*
+	 * From begin to end, between which nothing but send() and sendv() is called, short messages
+	 * may be kept back; end sends them. NULL in backends that gain nothing by it.
+	 */
+	void (*batch)(struct transport *transport, bool begin);
 	/* From now on place is asked about long messages; NULL in backends that cannot. */
 	void (*place_set)(struct transport *transport, transport_place_fn place, void *arg);
 	/* One event. Errors: -EAGAIN nothing. Never blocks. */

@@ -279,6 +279,8 @@ struct core_output {
 
 /* False: nothing to do. */
 bool core_output(struct core *core, struct core_output *ret_output);
+/* Is the next one a SEND? */
+bool core_output_send_next(const struct core *core);
 
 /*
  * data, len: what a GET read, which stays there until core_output() has nothing more, but for less

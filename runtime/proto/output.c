@@ -75,6 +75,13 @@ bool core_output(struct core *core, struct core_output *ret_output)
 	return true;
 }
 
+bool core_output_send_next(const struct core *core)
+{
+	const struct out *out = STAILQ_FIRST(&core->outs);
+
+	return out && out->is.kind == CORE_SEND;
+}
+
 void out_fd_drop(struct core *core, int fd)
 {
 	struct out *out;

@@ -524,6 +524,60 @@ static void send__short_answers_to_long_messages__all_sent_before_park_says_yes(
 	end_close(b);
 }
 
+static void batch__short_and_long_ones_to_two_peers__all_there_in_order_after_end(void **state)
+{
+	struct end *from = end_open(test_where()), *to[2];
+	struct transport_link *link[2], *back;
+	struct transport_event event;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		to[i] = end_open(test_where());
+		end_join(from, to[i], &link[i], &back);
+	}
+	for (uint32_t round = 0; round < ROUNDS(100); round++) {
+		ops->batch(end_transport(from), true);
+		for (uint32_t i = 0; i < 24; i++) {
+			size_t len = i % 5 == 4 ? 20000 : 8;
+
+			memcpy(bytes, &i, sizeof(i));
+			assert_int_equal(ops->send(link[i / (round % 3 + 1) % 2], bytes, len, -1),
+					 0);
+		}
+		ops->batch(end_transport(from), false);
+		for (int i = 0; i < 2; i++)
+			assert_true(link[i]->out_watched || link[i]->out_head == link[i]->out_tail);
+		for (uint32_t i = 0; i < 24; i++) {
+			end_expect(to[i / (round % 3 + 1) % 2], TRANSPORT_MESSAGE, &event);
+			assert_int_equal(event.len, i % 5 == 4 ? 20000 : 8);
+			assert_memory_equal(event.data, &i, sizeof(i));
+		}
+	}
+	end_close(from);
+	end_close(to[0]);
+	end_close(to[1]);
+}
+
+static void batch__peer_gone_meanwhile__link_down_and_no_more(void **state)
+{
+	struct end *a = end_open(test_where()), *b = end_open(test_where());
+	struct transport_link *to_a, *to_b;
+	struct transport_event event;
+	uint64_t value = 1;
+
+	(void)state;
+	end_join(a, b, &to_b, &to_a);
+	ops->batch(end_transport(a), true);
+	assert_int_equal(ops->send(to_b, &value, sizeof(value), -1), 0);
+	ops->link_close(to_b);
+	ops->batch(end_transport(a), false);
+	end_expect(b, TRANSPORT_MESSAGE, &event);
+	assert_memory_equal(event.data, &value, sizeof(value));
+	end_expect(b, TRANSPORT_LINK_DOWN, &event);
+	end_close(a);
+	end_close(b);
+}
+
 int main(void)
 {
 #define PLAIN(test) cmocka_unit_test_setup_teardown(test, timing_reset, timing_reset)
@@ -543,6 +597,8 @@ int main(void)
 		PLAIN(place__every_message__there_and_short_ones_between_as_ever),
 		PLAIN(place__taken_back_in_the_middle__not_written_any_more_and_lost),
 		PLAIN(send__short_answers_to_long_messages__all_sent_before_park_says_yes),
+		PLAIN(batch__short_and_long_ones_to_two_peers__all_there_in_order_after_end),
+		PLAIN(batch__peer_gone_meanwhile__link_down_and_no_more),
 	};
 
 	timing = tcp_link_timing;

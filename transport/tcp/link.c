@@ -198,6 +198,8 @@ static void socket_close(struct transport_link *link)
 		transport->reading = NULL;
 	if (transport->recent == link)
 		transport->recent = NULL;
+	if (transport->batched == link)
+		transport->batched = NULL;
 }
 
 /* Out of the state that is counted. */
@@ -423,11 +425,42 @@ static bool put_off(const struct transport_link *link, size_t len)
 	       (there >= sizeof(*next) && there - sizeof(*next) >= padded(next->len));
 }
 
+static void kept_back_send(struct transport_link *link)
+{
+	if (link && link->out_head < link->out_tail && !link->out_watched)
+		tcp_link_flush(link);
+}
+
+/* Of one link at a time: few batches go to several. */
+static bool keep_back(struct transport_link *link, size_t len)
+{
+	struct transport *transport = link->transport;
+
+	if (!transport->batching || len > PUT_OFF_MAX)
+		return false;
+	if (transport->batched != link)
+		kept_back_send(transport->batched);
+	transport->batched = link;
+	return true;
+}
+
+void tcp_link_batch(struct transport *transport, bool begin)
+{
+	transport->batching = begin;
+	kept_back_send(transport->batched);
+	transport->batched = NULL;
+}
+
 static int frame_send(struct transport_link *link, struct iovec *iov, size_t len)
 {
 	size_t total = sizeof(struct tcp_frame) + padded(len), sent = 0;
-	bool later = put_off(link, len);
+	bool later = put_off(link, len) || keep_back(link, len);
 
+	/* Else it would be copied behind what waits. */
+	if (len > PUT_OFF_MAX)
+		kept_back_send(link);
+	if (link->out_broken)
+		return -EHOSTDOWN;
 	if (link->out_head < link->out_tail || later) {
 		if (!out_room(link)) {
 			link->wants_room = true;

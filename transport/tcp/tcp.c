@@ -437,6 +437,7 @@ const struct transport_ops transport_tcp = {
 	.connect = tcp_link_connect,
 	.send = tcp_link_send,
 	.sendv = tcp_link_sendv,
+	.batch = tcp_link_batch,
 	.place_set = tcp_place_set,
 	.poll = tcp_poll,
 	.park = tcp_park,

@@ -19,7 +19,7 @@
  *   2. in_head and in_tail are within the input buffer; in_head is a multiple of 8
  *   3. while a long message is under way the input buffer is empty
  *   4. out_head < out_tail only while the socket took no more, or until the messages that are in
- *      the input buffer, or are read at once after them, are delivered
+ *      the input buffer, or are read at once after them, are delivered, or a batch ends
  */
 #ifndef TRANSPORT_TCP_TCP_H
 #define TRANSPORT_TCP_TCP_H
@@ -120,6 +120,8 @@ struct transport {
 	unsigned again_count;		/* reads of one link in a row */
 	bool looked;			/* since poll() last had nothing */
 	bool rung;			/* wake is readable */
+	bool batching;
+	struct transport_link *batched; /* its short messages are kept back until the end */
 	const void *parked;		/* the thread that is about to sleep; NULL: none */
 	uint64_t timer_at;
 	transport_place_fn place; /* NULL: none */
@@ -133,6 +135,7 @@ int tcp_link_connect(struct transport *transport, const char *locator,
 		     struct transport_link **ret_link);
 void tcp_link_accept(struct transport *transport);
 int tcp_link_send(struct transport_link *link, const void *data, size_t len, int fd);
+void tcp_link_batch(struct transport *transport, bool begin);
 int tcp_link_sendv(struct transport_link *link, const void *head, size_t head_len, const void *tail,
 		   size_t tail_len);
 void tcp_link_close(struct transport_link *link);
