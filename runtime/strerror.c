@@ -36,6 +36,7 @@ static const struct {
 	{ ENOSYS, "the kernel or the build lacks it" },
 	{ ECONNREFUSED, "nobody listens there" },
 	{ EMSGSIZE, "larger than one message" },
+	{ ECANCELED, "the move was given up" },
 };
 
 const char *farbus_strerror(int error)
