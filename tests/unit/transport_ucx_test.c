@@ -548,6 +548,54 @@ static void probe_expect(struct end *end, bool *arrived)
 			 UCS_OK);
 }
 
+/* It greets end with the name of another's worker, and an address of its own. */
+static int impostor(struct end *end, struct end *other, struct speaker *speaker)
+{
+	const struct ucx_library *library = end_transport(end)->library;
+	struct ucx_hello hello = { .magic = 0x66757831u,
+				   .message_max = UCX_MESSAGE_MAX,
+				   .cookie = end_transport(end)->cookie,
+				   .token = 1 };
+	uint8_t answer[sizeof(hello)];
+	ucp_address_t *address;
+	int fd = stranger(end);
+	size_t len;
+
+	memcpy(hello.worker, end_transport(other)->worker_id, sizeof(hello.worker));
+	assert_int_equal(library->worker_get_address(speaker->worker, &address, &len), UCS_OK);
+	hello.address_len = (uint32_t)len;
+	assert_int_equal(send(fd, &hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
+	assert_int_equal(send(fd, address, len, MSG_NOSIGNAL), len);
+	library->worker_release_address(speaker->worker, address);
+	for (uint64_t until = test_now() + WAIT_NS;
+	     recv(fd, answer, sizeof(answer), MSG_DONTWAIT) < 0;) {
+		end_progress();
+		assert_true(test_now() < until);
+	}
+	return fd;
+}
+
+static void connect__stranger_took_the_peers_name__the_peer_is_reached(void **state)
+{
+	struct end *a = end_open(test_where()), *b = end_open(test_where());
+	struct transport_link *to_a, *to_b;
+	struct transport_event event;
+	struct speaker speaker;
+	int fd;
+
+	(void)state;
+	speaker_open(a, &speaker);
+	fd = impostor(a, b, &speaker);
+	end_join(a, b, &to_b, &to_a);
+	assert_int_equal(ops->send(to_b, "for b", 5, -1), 0);
+	end_expect(b, TRANSPORT_MESSAGE, &event);
+	assert_int_equal(event.len, 5);
+	close(fd);
+	speaker_close(a, &speaker);
+	end_close(a);
+	end_close(b);
+}
+
 /* UCX carries out puts to any address of a process whose worker was opened for them. */
 static void worker__stranger_puts__memory_unchanged(void **state)
 {
@@ -665,6 +713,7 @@ int main(void)
 		PLAIN(listen__garbage__closed_and_nothing_told),
 		PLAIN(listen__says_nothing_or_half__closed_in_bounded_time),
 		PLAIN(listen__many_say_nothing__bounded_and_others_are_served),
+		PLAIN(connect__stranger_took_the_peers_name__the_peer_is_reached),
 		PLAIN(worker__stranger_puts__memory_unchanged),
 		PLAIN(open__threads_of_ucx__have_all_signals_blocked),
 		PLAIN(open__in_a_forked_child__enosys_until_the_parent_closed),

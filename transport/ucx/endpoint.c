@@ -90,21 +90,23 @@ static bool usable(const struct endpoint *endpoint)
 	return !endpoint->failed && endpoint->state == ENDPOINT_OPEN;
 }
 
-static int endpoint_new(struct transport *transport, const uint8_t *worker, const void *address,
-			struct endpoint **ret_endpoint)
+static int endpoint_new(struct transport *transport, const struct ucx_hello *hello,
+			const void *address, struct endpoint **ret_endpoint)
 {
 	ucp_ep_params_t params = { .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS |
 						 UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
 						 UCP_EP_PARAM_FIELD_ERR_HANDLER,
 				   .address = address,
 				   .err_mode = UCP_ERR_HANDLING_MODE_PEER };
-	struct endpoint *endpoint = alloc_zero(sizeof(*endpoint));
+	struct endpoint *endpoint = alloc_zero(sizeof(*endpoint) + hello->address_len);
 	ucs_status_t status;
 
 	if (!endpoint)
 		return error_set(-ENOMEM, "no memory for an endpoint");
 	endpoint->transport = transport;
-	memcpy(endpoint->worker, worker, UCX_WORKER_ID);
+	memcpy(endpoint->worker, hello->worker, UCX_WORKER_ID);
+	endpoint->address_len = hello->address_len;
+	memcpy(endpoint->address, address, hello->address_len);
 	params.err_handler.cb = endpoint_failed;
 	params.err_handler.arg = endpoint;
 	status = transport->library->ep_create(transport->worker, &params, &endpoint->ep);
@@ -120,17 +122,25 @@ static int endpoint_new(struct transport *transport, const uint8_t *worker, cons
 	return 0;
 }
 
-int ucx_endpoint_get(struct transport *transport, const uint8_t *worker, const void *address,
-		     struct endpoint **ret_endpoint)
+static bool leads_to(const struct endpoint *endpoint, const struct ucx_hello *hello,
+		     const void *address)
+{
+	return memcmp(endpoint->worker, hello->worker, UCX_WORKER_ID) == 0 &&
+	       endpoint->address_len == hello->address_len &&
+	       memcmp(endpoint->address, address, hello->address_len) == 0;
+}
+
+int ucx_endpoint_get(struct transport *transport, const struct ucx_hello *hello,
+		     const void *address, struct endpoint **ret_endpoint)
 {
 	struct endpoint *endpoint;
 	int err;
 
 	TAILQ_FOREACH(endpoint, &transport->endpoints, entry)
-		if (usable(endpoint) && memcmp(endpoint->worker, worker, UCX_WORKER_ID) == 0)
+		if (usable(endpoint) && leads_to(endpoint, hello, address))
 			break;
 	if (!endpoint) {
-		err = endpoint_new(transport, worker, address, &endpoint);
+		err = endpoint_new(transport, hello, address, &endpoint);
 		if (err < 0)
 			return err;
 	}

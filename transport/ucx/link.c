@@ -513,7 +513,7 @@ int ucx_link_connect(struct transport *transport, const char *locator,
 int ucx_link_greeted(struct transport_link *link, const struct ucx_hello *hello,
 		     const void *address)
 {
-	int err = ucx_endpoint_get(link->transport, hello->worker, address, &link->endpoint);
+	int err = ucx_endpoint_get(link->transport, hello, address, &link->endpoint);
 
 	if (err < 0)
 		return err;

@@ -246,6 +246,8 @@ struct endpoint {
 	unsigned pending; /* requests of its own: flush, close */
 	unsigned links;
 	uint64_t deadline; /* 0: none */
+	size_t address_len;
+	uint8_t address[]; /* of the worker, as the peer said */
 };
 
 TAILQ_HEAD(endpoint_queue, endpoint);
@@ -328,9 +330,13 @@ void ucx_link_free(struct transport_link *link);
 
 /* ---- endpoint.c ---- */
 
-/* Errors: -ENOMEM, -EHOSTDOWN. */
-int ucx_endpoint_get(struct transport *transport, const uint8_t *worker, const void *address,
-		     struct endpoint **ret_endpoint);
+/*
+ * That of an earlier link to the same worker, or a new one. Who names a worker has to have its
+ * address, too: else a stranger could say a peer's name and be sent what is for that peer.
+ * Errors: -ENOMEM, -EHOSTDOWN.
+ */
+int ucx_endpoint_get(struct transport *transport, const struct ucx_hello *hello,
+		     const void *address, struct endpoint **ret_endpoint);
 void ucx_endpoint_put(struct endpoint *endpoint);
 /* What is due or late; returns the next deadline. */
 uint64_t ucx_endpoints_run(struct transport *transport, uint64_t now);
