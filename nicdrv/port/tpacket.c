@@ -21,6 +21,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -254,6 +255,25 @@ static bool block_take(struct tpacket *tpacket)
 	return true;
 }
 
+/*
+ * No block: why were we woken? An error stays until it is asked for. An interface that is down may come up
+ * again, and frames with it; one that was removed leaves the socket without an interface.
+ */
+static int idle_check(const struct tpacket *tpacket)
+{
+	struct sockaddr_ll address = { 0 };
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (getsockopt(tpacket->port.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err == 0)
+		return 0;
+	len = sizeof(address);
+	if (getsockname(tpacket->port.fd, (struct sockaddr *)&address, &len) == 0 &&
+	    address.sll_ifindex > 0)
+		return 0;
+	return error_set(-EIO, "the interface is gone: %s", strerror(err));
+}
+
 static int tpacket_receive(struct nic_port *port, struct nic_packet *packet, uint32_t max)
 {
 	struct tpacket *tpacket = (struct tpacket *)port;
@@ -262,7 +282,7 @@ static int tpacket_receive(struct nic_port *port, struct nic_packet *packet, uin
 	if (tpacket->open && tpacket->left == 0)
 		block_release(tpacket);
 	if (!tpacket->open && !block_take(tpacket))
-		return 0;
+		return idle_check(tpacket);
 	for (; tpacket->left > 0 && count < max; tpacket->left--) {
 		if (frame_take(tpacket, &packet[count])) {
 			port->stats.rx_bytes += packet[count].len;

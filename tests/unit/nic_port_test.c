@@ -478,6 +478,46 @@ static void in_tpacket__nobody_receives__losses_are_counted(void *arg)
 	nic_port_close(tap);
 }
 
+static void interface_set(bool up)
+{
+	struct ifreq request = { .ifr_name = "t0" };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	CHECK(ioctl(fd, SIOCGIFFLAGS, &request) == 0);
+	request.ifr_flags = (short)(up ? request.ifr_flags | IFF_UP : request.ifr_flags & ~IFF_UP);
+	CHECK(ioctl(fd, SIOCSIFFLAGS, &request) == 0);
+	close(fd);
+}
+
+/* Down: quiet, until it is up again. Removed: an error, and not a port that wakes us for ever. */
+static void in_tpacket__interface_goes_down_and_away__quiet_then_eio(void *arg)
+{
+	struct desc desc = { .payload_len = 100 };
+	struct nic_port *tap, *tpacket;
+	struct nic_packet packet;
+	struct pollfd poll_fd = { .events = POLLIN };
+	int got = 0;
+
+	(void)arg;
+	namespace_enter(&tap);
+	CHECK(nic_port_open("tpacket:t0", &tpacket) == 0);
+	one_way(tap, tpacket, &desc, NULL, &packet);
+	interface_set(false);
+	poll_fd.fd = tpacket->fd;
+	for (int i = 0; i < 10 && poll(&poll_fd, 1, 100) == 1; i++)
+		CHECK(tpacket->ops->receive(tpacket, &packet, 1) == 0);
+	CHECK(poll(&poll_fd, 1, 0) == 0);
+	interface_set(true);
+	one_way(tap, tpacket, &desc, NULL, &packet);
+	nic_port_close(tap);
+	for (int i = 0; i < 100 && got == 0; i++) {
+		poll(&poll_fd, 1, 100);
+		got = tpacket->ops->receive(tpacket, &packet, 1);
+	}
+	CHECK(got == -EIO);
+	nic_port_close(tpacket);
+}
+
 static void child_passes_or_skips(void (*run)(void *arg))
 {
 	static struct child child;
@@ -502,6 +542,12 @@ static void tpacket_fd__no_capabilities__frames_both_ways(void **state)
 	child_passes_or_skips(in_tpacket_fd__no_capabilities__frames_both_ways);
 }
 
+static void tpacket__interface_goes_down_and_away__quiet_then_eio(void **state)
+{
+	(void)state;
+	child_passes_or_skips(in_tpacket__interface_goes_down_and_away__quiet_then_eio);
+}
+
 static void tpacket__nobody_receives__losses_are_counted(void **state)
 {
 	(void)state;
@@ -521,6 +567,7 @@ int main(void)
 		cmocka_unit_test(offload_apply__headers_that_lie__refused),
 		cmocka_unit_test(kernel__frames_both_ways__as_they_were),
 		cmocka_unit_test(tpacket_fd__no_capabilities__frames_both_ways),
+		cmocka_unit_test(tpacket__interface_goes_down_and_away__quiet_then_eio),
 		cmocka_unit_test(tpacket__nobody_receives__losses_are_counted),
 	};
 
