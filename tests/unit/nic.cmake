@@ -9,7 +9,7 @@ farbus_test(nic_ring_test SOURCES nic_ring_test.c nic_ring_common.c nic_oracle.c
 # The device: its maps, its dirty pages, its virtqueues and who speaks to it.
 farbus_test(nic_remap_test SOURCES nic_remap_test.c base_common.c)
 farbus_test(nic_dirty_report_test SOURCES nic_dirty_report_test.c)
-foreach(name IN ITEMS virtq virtq_life)
+foreach(name IN ITEMS virtq virtq_life virtq_race)
 	farbus_test(nic_${name}_test SOURCES nic_${name}_test.c nic_virtq_common.c nic_driver.c)
 endforeach()
 farbus_test(nic_vhost_user_test SOURCES nic_vhost_user_test.c nic_front.c nic_driver.c)
