@@ -36,7 +36,8 @@
 #define INSTANCE_REQUEST_BUCKETS 1024
 #define SIGNAL_LANE_MAX 64
 #define SERVED_DEPTH 32 /* served pieces under way per region: what slows a client of a slow home */
-#define SERVED_GET_DEPTH 16 /* pieces under way of one get or getv */
+#define SERVED_GET_DEPTH 32 /* pieces under way of one get or getv, or of all threads' together, */
+#define SERVED_GET_DEPTH_MIN 8 /* but not fewer than these of each */
 
 /* Last page of a region's descriptor: where its waiters sleep. One lane per 64-byte line, hashed. */
 struct signal_lane {

@@ -215,16 +215,25 @@ static void gets_end_oldest_locked(struct gets *gets)
 				      request->why[0] ? request->why : farbus_strerror(err));
 }
 
+/* Threads share: what a home has to keep for a client that does not read grows little with them. */
+static unsigned gets_depth(const struct farbus *farbus)
+{
+	unsigned depth = SERVED_GET_DEPTH / farbus->holds;
+
+	return depth > SERVED_GET_DEPTH_MIN ? depth : SERVED_GET_DEPTH_MIN;
+}
+
 /* Waits for half of them at a time: each wait is a sleep. The others keep the home busy meanwhile. */
 static void gets_room_locked(struct gets *gets)
 {
-	unsigned half = gets->ended + SERVED_GET_DEPTH / 2;
+	struct farbus *farbus = gets->region->farbus;
+	unsigned depth = gets_depth(farbus), until = gets->started - depth / 2;
 
-	lock_held(&gets->region->farbus->lock);
-	if (gets->started - gets->ended < SERVED_GET_DEPTH)
+	lock_held(&farbus->lock);
+	if (gets->started - gets->ended < depth)
 		return;
-	request_wait_locked(gets->region->farbus, &gets->request[(half - 1) % SERVED_GET_DEPTH]);
-	while (gets->ended < half)
+	request_wait_locked(farbus, &gets->request[(until - 1) % SERVED_GET_DEPTH]);
+	while (gets->ended != until)
 		gets_end_oldest_locked(gets);
 }
 
@@ -268,7 +277,7 @@ static void gets_add_locked(struct gets *gets, uint64_t off, uint8_t *dst, size_
 /* Also after a failure: where the pieces under way are received is the caller's. */
 static int gets_finish_locked(struct gets *gets)
 {
-	while (gets->ended < gets->started)
+	while (gets->ended != gets->started)
 		gets_end_oldest_locked(gets);
 	return gets->err;
 }
