@@ -103,6 +103,7 @@ int vhost_net_new(const struct vhost_net_conf *conf, struct nic_port *port,
 		return error_set(-ENOMEM, "no memory for a network device");
 	net->conf = *conf;
 	net->port = port;
+	net->appetite = 1;
 	if (net->conf.pairs == 0)
 		net->conf.pairs = 1;
 	if (net->conf.pairs > 1)
@@ -144,6 +145,7 @@ struct vhost_net *vhost_net_free(struct vhost_net *net)
 void vhost_net_reset(struct vhost_net *net)
 {
 	vhost_user_reset(&net->user);
+	net->appetite = 1;
 	features_changed(net);
 }
 
@@ -204,17 +206,34 @@ bool vhost_net_ready(struct vhost_net *net)
 	return more;
 }
 
+/* Up at once, down slowly: large frames come in groups. */
+static void appetite_learn(struct vhost_net *net, uint64_t buffers, uint64_t frames)
+{
+	uint64_t per =
+		frames > 0 && frames <= VHOST_NET_BURST_MAX ? (buffers + frames - 1) / frames : 1;
+
+	if (per < net->appetite)
+		per = (7ull * net->appetite + per) / 8;
+	net->appetite = per > 0 ? (uint32_t)per : 1;
+}
+
 int vhost_net_receive(struct vhost_net *net)
 {
 	struct nic_packet packet[VHOST_NET_BURST_MAX];
-	uint32_t max = room(net);
+	uint64_t buffers = net->stats.rx_buffers, full = net->stats.rx_full;
+	uint32_t chains = room(net);
 	int count;
 
-	if (max == 0)
+	if (chains == 0)
 		return 0;
-	count = net->port->ops->receive(net->port, packet, max);
-	if (count > 0)
+	/* Frames that take more chains than there are would be lost; at the port they wait. */
+	chains = chains > net->appetite ? chains / net->appetite : 1;
+	count = net->port->ops->receive(net->port, packet, chains);
+	if (count > 0) {
 		vhost_net_give(net, packet, (uint32_t)count);
+		appetite_learn(net, net->stats.rx_buffers - buffers,
+			       (uint64_t)count - (net->stats.rx_full - full));
+	}
 	return count;
 }
 

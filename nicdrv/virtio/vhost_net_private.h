@@ -47,8 +47,9 @@ struct vhost_net {
 	struct vhost_net_stats stats;
 	vhost_net_tap_fn tap;
 	void *tap_arg;
-	uint64_t now_ns;  /* of the burst */
-	uint8_t *scratch; /* owned: two frames on their way through software offloads */
+	uint64_t now_ns;   /* of the burst */
+	uint32_t appetite; /* chains that a frame took of late; 1 at least */
+	uint8_t *scratch;  /* owned: two frames on their way through software offloads */
 };
 
 /* nic_sink_ops of a struct rx_queue. */
