@@ -126,10 +126,13 @@ static void kicked(void *arg)
 	uint32_t index = kick->index;
 
 	/* The counter is not read: it is the front end's, which could make that wait. */
-	if (index % 2 == 1)
+	if (index % 2 == 1) {
 		transmit(device, index / 2);
-	else if (vhost_net_ready(device->net))
+	} else if (vhost_net_ready(device->net)) {
+		/* There is no need to be told of each buffer. */
+		virtq_kick_disable(&vhost_net_user(device->net)->queue[index].vq);
 		port_listen(device, !device->port->ended);
+	}
 }
 
 /* ---- the front end ---- */

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -142,6 +143,17 @@ static void nic_serve(struct nic *nic)
 		stats_print(nic);
 }
 
+/* Guests with many queues and pieces of memory have many descriptors. */
+static void files_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* FARBUS_LOG, as everywhere. */
 static int log_setup(void)
 {
@@ -169,6 +181,7 @@ int main(int argc, char **argv)
 		tool_complain(TOOL);
 		return TOOL_EXIT_USAGE;
 	}
+	files_raise();
 	err = log_setup();
 	if (err == 0)
 		err = process_get(NULL);
