@@ -80,7 +80,7 @@ static int send_all(const char *to, uint64_t len)
 {
 	static char buffer[1 << 17];
 	int fd = guest_connect(to, 'R', len);
-	unsigned long long came, bad;
+	unsigned long long came = 0, bad = 0;
 	double start = now_s();
 	char line[128] = "";
 
