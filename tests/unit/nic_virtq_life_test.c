@@ -79,10 +79,12 @@ static uint64_t place_word(uint16_t used, bool wrap, uint16_t old, bool old_wrap
  */
 enum moment { BEFORE_PLACE, BEFORE_RING, BEFORE_FLAGS, AFTER_FLAGS, LATER, MOMENTS };
 
-static struct {
-	struct virtq_place place;
-	struct virtq_place_entry entry[16];
-} outliving;
+static uint64_t outliving[(sizeof(struct virtq_place) + 16 * sizeof(struct virtq_place_entry)) / 8];
+
+static struct virtq_place *place_of(void)
+{
+	return (struct virtq_place *)outliving;
+}
 
 static void publish_killed(enum moment moment, int id[3])
 {
@@ -91,8 +93,8 @@ static void publish_killed(enum moment moment, int id[3])
 	uint8_t *ring = driver_at(&world->driver, world->queue.desc), before[16 * 16];
 	bool old_wrap = world->vq.used_wrap;
 
-	outliving.place.word = place_word(old, old_wrap, old, old_wrap);
-	world->vq.conf.place = conf.place = &outliving.place;
+	place_of()->word = place_word(old, old_wrap, old, old_wrap);
+	world->vq.conf.place = conf.place = place_of();
 	conf.resume = true;
 	for (int i = 0; i < 3; i++)
 		id[i] = add_one(64);
@@ -105,11 +107,9 @@ static void publish_killed(enum moment moment, int id[3])
 	assert_memory_equal(ring, before, sizeof(before));
 	if (moment != BEFORE_PLACE) {
 		virtq_publish(&world->vq);
-		assert_int_equal(outliving.place.word,
-				 place_word(world->vq.used, world->vq.used_wrap, world->vq.used,
-					    world->vq.used_wrap));
-		outliving.place.word =
-			place_word(world->vq.used, world->vq.used_wrap, old, old_wrap);
+		assert_int_equal(place_of()->word, place_word(world->vq.used, world->vq.used_wrap,
+							      world->vq.used, world->vq.used_wrap));
+		place_of()->word = place_word(world->vq.used, world->vq.used_wrap, old, old_wrap);
 	}
 	if (moment == BEFORE_RING)
 		memcpy(ring, before, sizeof(before));
@@ -170,35 +170,35 @@ static void resume__place_that_lies__refused_or_its_own_ring_alone(void **state)
 	(void)state;
 	if (!kind.packed)
 		return;
-	conf.place = &outliving.place;
+	conf.place = place_of();
 	conf.resume = true;
 	for (int i = 0; i < 4; i++) {
 		static const uint64_t bad[] = { 16, 16 << 16, 2ull << 32, 2ull << 40 };
 
-		outliving.place.word = bad[i];
+		place_of()->word = bad[i];
 		assert_int_equal(virtq_start(&world->vq, &conf, 0), -EINVAL);
 		assert_false(world->vq.running);
 	}
 	/* Entries that lead nowhere. */
 	for (uint16_t slots = 0; slots < 3; slots++) {
-		memset(&outliving, 0, sizeof(outliving));
+		memset(outliving, 0, sizeof(outliving));
 		world_start(16);
 		conf.desc = driver_queue_conf(&world->queue).desc;
 		conf.driver = driver_queue_conf(&world->queue).driver;
 		conf.device = driver_queue_conf(&world->queue).device;
 		add_one(64);
 		for (int i = 0; i < 16; i++)
-			outliving.entry[i].slots = slots == 2 ? 17 : slots * 4;
-		outliving.place.word = place_word(1, true, 0, true);
+			place_of()->entry[i].slots = slots == 2 ? 17 : slots * 4;
+		place_of()->word = place_word(1, true, 0, true);
 		assert_int_equal(virtq_start(&world->vq, &conf, 0), -EINVAL);
 	}
 	/* While the queue runs: it is broken, and the device is not. */
 	world_start(16);
-	world->vq.conf.place = &outliving.place;
+	world->vq.conf.place = place_of();
 	add_one(64);
 	chain = pop_one();
 	virtq_push(&world->vq, &chain, 1);
-	outliving.entry[0].slots = 7;
+	place_of()->entry[0].slots = 7;
 	virtq_publish(&world->vq);
 	assert_true(world->vq.broken);
 	world_start(16);
