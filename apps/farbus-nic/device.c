@@ -349,15 +349,17 @@ static json_t *agg_json(const struct nic_agg_stats *stats)
 static json_t *queue_json(struct device *device, uint32_t pair)
 {
 	struct vhost_user *user = vhost_net_user(device->net);
-	const struct nic_agg_stats *agg = vhost_net_agg_stats(device->net, pair);
 	json_t *object = json_object();
+	struct nic_agg_stats agg;
+
+	vhost_net_agg_stats(device->net, pair, &agg);
 
 	put(object, "rx_calls", user->queue[2 * pair].calls);
 	put(object, "tx_calls", user->queue[2 * pair + 1].calls);
 	json_object_set_new(object, "rx_running",
 			    json_boolean(vhost_queue_serves(&user->queue[2 * pair])));
-	if (agg)
-		json_object_set_new(object, "aggregator", agg_json(agg));
+	if (agg.packets > 0)
+		json_object_set_new(object, "aggregator", agg_json(&agg));
 	return object;
 }
 

@@ -20,6 +20,9 @@
 
 #define BIT(n) (1ull << (n))
 
+_Static_assert(sizeof(struct nic_agg_stats) == (10 + NIC_CLOSE_MAX) * sizeof(uint64_t),
+	       "a row of counts");
+
 /*
  * CTRL_* and MQ are offered because they need nothing of a back end: the front end owns the control
  * queue, and tells us by SET_VRING_ENABLE how many pairs are used.
@@ -61,8 +64,7 @@ static void features_changed(void *arg)
 		/* While queues run only the log has changed. */
 		if (rx->queue->vq.running)
 			return;
-		if (rx->agg)
-			rx->agg_dropped += nic_agg_stats(rx->agg)->dropped;
+		vhost_net_agg_stats(net, i, &rx->agg_before);
 		if (vhost_net_rx_conf(rx) < 0)
 			log_warning("aggregation is off: %s", error_text());
 	}
@@ -241,17 +243,24 @@ void vhost_net_stats(const struct vhost_net *net, struct vhost_net_stats *ret_st
 {
 	*ret_stats = net->stats;
 	for (uint32_t i = 0; i < net->user.pairs; i++) {
-		const struct rx_queue *rx = &net->rx[i];
+		struct nic_agg_stats agg;
 
-		ret_stats->rx_dropped += rx->agg_dropped;
-		if (rx->agg)
-			ret_stats->rx_dropped += nic_agg_stats(rx->agg)->dropped;
+		vhost_net_agg_stats(net, i, &agg);
+		ret_stats->rx_dropped += agg.dropped;
 	}
 }
 
-const struct nic_agg_stats *vhost_net_agg_stats(const struct vhost_net *net, uint32_t pair)
+void vhost_net_agg_stats(const struct vhost_net *net, uint32_t pair,
+			 struct nic_agg_stats *ret_stats)
 {
-	return net->rx[pair].agg ? nic_agg_stats(net->rx[pair].agg) : NULL;
+	const struct rx_queue *rx = &net->rx[pair];
+	struct nic_agg_stats sum = rx->agg_before;
+	uint64_t *to = (uint64_t *)&sum;
+
+	if (rx->agg)
+		for (size_t i = 0; i < sizeof(sum) / sizeof(*to); i++)
+			to[i] += ((const uint64_t *)nic_agg_stats(rx->agg))[i];
+	*ret_stats = sum;
 }
 
 void vhost_net_check(const struct vhost_net *net)

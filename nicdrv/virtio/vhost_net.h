@@ -76,7 +76,9 @@ void vhost_net_give(struct vhost_net *net, const struct nic_packet *packet, uint
 uint32_t vhost_net_transmit(struct vhost_net *net, uint32_t pair, uint32_t budget);
 
 void vhost_net_stats(const struct vhost_net *net, struct vhost_net_stats *ret_stats);
-const struct nic_agg_stats *vhost_net_agg_stats(const struct vhost_net *net, uint32_t pair);
+/* Of all aggregators that the pair has had. */
+void vhost_net_agg_stats(const struct vhost_net *net, uint32_t pair,
+			 struct nic_agg_stats *ret_stats);
 
 void vhost_net_check(const struct vhost_net *net);
 

@@ -36,7 +36,7 @@ struct rx_queue {
 	uint32_t undo_fill, undo_piece, undo_off; /* ... and where its last chain was */
 	uint32_t header_len;
 	bool mergeable;
-	uint64_t agg_dropped; /* of an aggregator that was replaced */
+	struct nic_agg_stats agg_before; /* of aggregators that were replaced */
 };
 
 struct vhost_net {

@@ -118,10 +118,20 @@ static void reconnect__packed_rings__goes_on_by_inflight(void **state)
 static void reset__another_front_end__features_are_its_own(void **state)
 {
 	struct net *net = net_started(NET_TSO | NET_MERGEABLE);
+	struct desc first = { 0 };
+	struct nic_agg_stats agg;
 
 	(void)state;
+	net_post(net, 0, 8, 2048);
+	net_train(net, &first, 3, 500);
+	net_receive(net);
+	assert_true(net_take(net, 0));
 	vhost_net_reset(net->net);
 	assert_false(vhost_net_ready(net->net));
+	/* What was counted stays. */
+	vhost_net_agg_stats(net->net, 0, &agg);
+	assert_int_equal(agg.packets, 3);
+	assert_int_equal(agg.merged, 2);
 	net->features = 1ull << VIRTIO_F_VERSION_1;
 	front_hello(&net->front, net->features);
 	net_pair_start(net, 0, false);
