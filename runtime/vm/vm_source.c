@@ -250,7 +250,7 @@ static int stop_and_commit(struct source *source)
 {
 	const struct farbus_vm_conf *conf = &source->vm->conf;
 	struct farbus_vm_stats *stats = &source->vm->stats;
-	uint64_t start = clock_now_ns();
+	uint64_t start = clock_now_ns(), paused;
 	const void *state = NULL;
 	size_t len = 0;
 	int err;
@@ -260,8 +260,9 @@ static int stop_and_commit(struct source *source)
 	if (err < 0)
 		return err;
 	source->paused = true;
+	paused = clock_now_ns();
 	err = last_pages(source);
-	stats->copy_us = (clock_now_ns() - start) / NS_PER_US;
+	stats->copy_us = (clock_now_ns() - paused) / NS_PER_US;
 	if (err < 0)
 		return err;
 	error_set(-EIO, "the VMM could not save the guest's state");
