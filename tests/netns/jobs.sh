@@ -136,6 +136,14 @@ tokens__three_hosts__every_fact_holds()
 	[ "$(cat "$work"/[012] | grep -c '  ok  ')" -eq 27 ] || bad "not 27 facts"
 }
 
+vmm__two_hosts__guest_moves_and_no_page_differs()
+{
+	hosts 2 bridge
+	FARBUS_TRANSPORT=$network spread 2 2 "$examples/07-vmm/vmm" --guest thread --ram 16 --moves 2
+	says 1 "move 1, at rank 1: 0 of 4096 pages differ"
+	says 0 "move 2, at rank 0: 0 of 4096 pages differ"
+}
+
 graph_write()
 {
 	awk 'BEGIN {
@@ -353,6 +361,7 @@ wire) wire__breaks_in_the_middle_of_a_put__fails_and_nobody_hangs ;;
 kills) kills__any_rank_at_any_point__all_others_end ;;
 hello) hello__three_hosts__each_is_told_by_the_one_before ;;
 gups) gups__two_hosts__exact ;;
+vmm) vmm__two_hosts__guest_moves_and_no_page_differs ;;
 tokens) tokens__three_hosts__every_fact_holds ;;
 pagerank) pagerank__hosts__same_bits_as_on_one ;;
 count) count__five_ranks_on_three_hosts__every_add_counted_once ;;
