@@ -236,6 +236,13 @@ int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(
 		      const void *arg, uint64_t deadline) REQUIRES(&farbus->lock);
 
 /*
+ * Polls for a short time until done(arg), for operations that a device carries out by itself. What is
+ * not done then is waited for with wait_until_locked().
+ */
+void wait_poll_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg)
+	REQUIRES(&farbus->lock);
+
+/*
  * Around several waits of one call: the service thread does not wake for what comes between them.
  * In between the caller keeps the lock, or waits.
  */

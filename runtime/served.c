@@ -127,6 +127,8 @@ int served_thread_wait_locked(struct farbus_region *region, struct served_thread
 	int err;
 
 	lock_held(&region->farbus->lock);
+	if (region->remote)
+		wait_poll_locked(region->farbus, thread_idle, thread);
 	wait_until_locked(region->farbus, &region->served_room, thread_idle, thread, UINT64_MAX);
 	err = thread->error;
 	thread->error = 0;
@@ -346,6 +348,8 @@ static int flush_wait_locked(struct farbus_region *region, struct served_thread 
 	uint64_t deadline = instance_deadline(region->farbus, timeout_ms);
 
 	lock_held(&region->farbus->lock);
+	if (region->remote)
+		wait_poll_locked(region->farbus, thread_idle, thread);
 	if (wait_until_locked(region->farbus, &region->served_room, thread_idle, thread, deadline) <
 	    0) {
 		core_rank_silent(region->farbus->core, region->home_rank);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define LEAD_EVENTS 8
+#define DEVICE_SPINS 10 /* times spin_us: nobody has to be given a CPU before a device answers */
 
 static bool late(uint64_t deadline)
 {
@@ -72,6 +73,18 @@ static void lead_pump(struct farbus *farbus) REQUIRES(&farbus->lock)
 	farbus->leader_done = done;
 }
 
+static void spin_until_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
+			      uint64_t until, void (*pump)(struct farbus *farbus))
+	REQUIRES(&farbus->lock)
+{
+	while (!done(arg) && clock_now_ns() < until) {
+		lock_release(&farbus->lock);
+		__builtin_ia32_pause();
+		lock_acquire(&farbus->lock);
+		pump(farbus);
+	}
+}
+
 /* Polls for at most spin_us: a wake-up from another CPU costs more than that. */
 static void spin_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg,
 			uint64_t deadline, void (*pump)(struct farbus *farbus))
@@ -79,14 +92,7 @@ static void spin_locked(struct farbus *farbus, bool (*done)(const void *arg), co
 {
 	uint64_t until = clock_now_ns() + farbus->config.spin_us * NS_PER_US;
 
-	if (until > deadline)
-		until = deadline;
-	while (!done(arg) && clock_now_ns() < until) {
-		lock_release(&farbus->lock);
-		__builtin_ia32_pause();
-		lock_acquire(&farbus->lock);
-		pump(farbus);
-	}
+	spin_until_locked(farbus, done, arg, until < deadline ? until : deadline, pump);
 }
 
 /* A follower is done when the service thread says so, once the leader has gone. */
@@ -154,6 +160,21 @@ static void follow_locked(struct farbus *farbus, pthread_cond_t *cond, uint64_t 
 	farbus->followers--;
 }
 
+/*
+ * Without leading: for what comes by itself and wakes nobody. The service thread keeps watching, which
+ * would cost two calls of the kernel, and arming the transports again a third, for nothing.
+ */
+void wait_poll_locked(struct farbus *farbus, bool (*done)(const void *arg), const void *arg)
+{
+	uint64_t spin_ns = DEVICE_SPINS * farbus->config.spin_us * NS_PER_US;
+
+	lock_held(&farbus->lock);
+	if (!farbus->leader_done && farbus->spin && !done(arg)) {
+		service_pump_locked(farbus);
+		spin_until_locked(farbus, done, arg, clock_now_ns() + spin_ns, service_pump_locked);
+	}
+}
+
 int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(const void *arg),
 		      const void *arg, uint64_t deadline)
 {
@@ -163,10 +184,12 @@ int wait_until_locked(struct farbus *farbus, pthread_cond_t *cond, bool (*done)(
 			spin_locked(farbus, done, arg, deadline, service_pump_locked);
 	}
 	while (!done(arg)) {
-		if (farbus->leader_done)
+		if (!farbus->leader_done)
+			lead_locked(farbus, done, arg, deadline);
+		else if (backends_park(farbus)) /* the leader sleeps for what it needs only */
 			follow_locked(farbus, cond, deadline);
 		else
-			lead_locked(farbus, done, arg, deadline);
+			service_pump_locked(farbus);
 		if (late(deadline))
 			return done(arg) ? 0 : -ETIMEDOUT;
 	}

@@ -147,8 +147,9 @@ struct transport_ops {
 	/* One event. Errors: -EAGAIN nothing. Never blocks. */
 	int (*poll)(struct transport *transport, struct transport_event *ret_event);
 	/*
-	 * Before a thread sleeps on fd(): whatever comes from now on makes it readable. False:
-	 * something came in meanwhile, poll again.
+	 * Before a thread sleeps on fd(): whatever comes from now on makes it readable, but the end
+	 * of an operation that starts later need not: who waits for that parks again, or polls.
+	 * False: something came in meanwhile, poll again.
 	 */
 	bool (*park)(struct transport *transport);
 	/*

@@ -11,10 +11,14 @@
 #include "base/error.h"
 #include "transport/verbs/verbs.h"
 #include <errno.h>
+#include <linux/capability.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MEMORY_LEN ((size_t)4 << 20)
@@ -85,7 +89,6 @@ static int teardown(void **state)
 
 	if (wire_is_cut)
 		wire_cut(false);
-
 	if (pair->a)
 		end_close(pair->a);
 	if (pair->b)
@@ -132,10 +135,8 @@ static int outcome(struct pair_of *pair, uint64_t cookie)
 	uint64_t until = test_now() + WAIT_NS;
 	int status;
 
-	while (status_of[cookie] == 1) {
-		progress(pair);
+	for (; status_of[cookie] == 1; progress(pair))
 		assert_true(test_now() < until);
-	}
 	status = status_of[cookie];
 	status_of[cookie] = 1;
 	return status;
@@ -147,10 +148,8 @@ static int put(struct pair_of *pair, struct transport_remote *remote, uint64_t o
 	uint64_t until = test_now() + WAIT_NS;
 	int err;
 
-	while ((err = ops->put(remote, off, src, len, cookie)) == -EAGAIN) {
-		progress(pair);
+	for (; (err = ops->put(remote, off, src, len, cookie)) == -EAGAIN; progress(pair))
 		assert_true(test_now() < until);
-	}
 	return err;
 }
 
@@ -206,7 +205,7 @@ static void open__every_allocation_fails_once__error_and_nothing_left(void **sta
 /* ---- put and get ---- */
 
 static const size_t lens[] = { 1,    7,	    8,	   64,	  219,	  220,	   221,	    4095,
-			       8192, 32767, 32768, 32769, 262144, 1048576, 1048577, 3000001 };
+			       8192, 65535, 65536, 65537, 262144, 1048576, 1048577, 3000001 };
 #define LENS (sizeof(lens) / sizeof(lens[0]))
 
 static void put__every_length__complete_is_visible_and_nothing_beside_it(void **state)
@@ -247,6 +246,54 @@ static void get__every_length__bytes_as_they_are_and_nothing_beside_them(void **
 		assert_memory_equal(pair->local + MARGIN, pair->memory + i * 3, lens[i]);
 		assert_int_equal(pair->local[MARGIN - 1], 0xee);
 		assert_int_equal(pair->local[MARGIN + lens[i]], 0xee);
+	}
+	ops->remote_close(remote);
+	ops->memory_hide(exposure);
+}
+
+static void put__polled_while_another_is_parked__fd_not_readable(void **state)
+{
+	struct pair_of *pair = *state;
+	struct transport_remote *remote;
+	struct transport_exposure *exposure =
+		expose(pair, 0, MEMORY_LEN, TRANSPORT_PUT | TRANSPORT_GET, &remote);
+
+	assert_int_equal(ops->get(remote, 0, pair->local, 8, 0), 0);
+	assert_int_equal(outcome(pair, 0), 0); /* connected */
+	end_park(pair->a);
+	for (uint64_t i = 0; i < 100; i++) {
+		assert_int_equal(put(pair, remote, 8 * i, &i, sizeof(i), i), 0);
+		assert_int_equal(outcome(pair, i), 0);
+		assert_false(end_readable(pair->a));
+	}
+	ops->remote_close(remote);
+	ops->memory_hide(exposure);
+}
+
+static void put__parked_while_under_way__fd_readable_until_all_are_told(void **state)
+{
+	struct pair_of *pair = *state;
+	struct transport_remote *remote;
+	struct transport_exposure *exposure =
+		expose(pair, 0, MEMORY_LEN, TRANSPORT_PUT | TRANSPORT_GET, &remote);
+	struct transport *transport = end_transport(pair->a);
+	struct transport_event event;
+	unsigned told = 0;
+
+	assert_int_equal(ops->get(remote, 0, pair->local, 8, 0), 0);
+	assert_int_equal(outcome(pair, 0), 0); /* connected */
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(ops->put(remote, 0, pair->local, 32768, i), 0);
+	while (told < 100) {
+		struct pollfd fd = { .fd = ops->fd(transport), .events = POLLIN };
+
+		if (ops->poll(transport, &event) == 0) {
+			assert_int_equal(event.kind, TRANSPORT_COMPLETE);
+			assert_int_equal(event.status, 0);
+			told++;
+		} else if (ops->park(transport)) {
+			assert_int_equal(poll(&fd, 1, (int)(WAIT_NS / 1000000)), 1);
+		}
 	}
 	ops->remote_close(remote);
 	ops->memory_hide(exposure);
@@ -372,6 +419,43 @@ static void expose__longer_than_a_registration__chunks(void **state)
 					    &key),
 			 -ENOSPC);
 	verbs_tuning.chunk_len = UINT64_MAX;
+}
+
+static void memory_lock_limit(rlim_t limit)
+{
+	struct rlimit is;
+
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &is), 0);
+	is.rlim_cur = limit < is.rlim_max ? limit : is.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &is), 0);
+}
+
+static void expose__users_limit_reached__enospc_says_so_and_buffers_are_copied(void **state)
+{
+	struct pair_of *pair = *state;
+	struct transport_remote *remote;
+	struct transport_exposure *exposure =
+		expose(pair, 0, MEMORY_LEN, TRANSPORT_PUT | TRANSPORT_GET, &remote);
+	struct transport_exposure *refused = NULL;
+	struct transport_key key = { 0 };
+	int status, err;
+
+	fill(pair->local, MEMORY_LEN, 9);
+	assert_int_equal(ops->get(remote, 0, pair->local, 8, 0), 0);
+	assert_int_equal(outcome(pair, 0), 0); /* connected */
+	memory_lock_limit(65536);
+	err = ops->memory_expose(end_transport(pair->b), pair->memory, MEMORY_LEN, TRANSPORT_GET,
+				 &refused, &key);
+	assert_int_equal(err, -ENOSPC);
+	assert_non_null(strstr(error_text(), "rxe1"));
+	assert_non_null(strstr(error_text(), "RLIMIT_MEMLOCK is 65536"));
+	assert_int_equal(put(pair, remote, 0, pair->local, 1000000, 0), 0);
+	status = outcome(pair, 0);
+	memory_lock_limit(RLIM_INFINITY);
+	assert_int_equal(status, 0);
+	assert_memory_equal(pair->memory, pair->local, 1000000);
+	ops->remote_close(remote);
+	ops->memory_hide(exposure);
 }
 
 static void remote_open__not_a_key__einval(void **state)
@@ -662,6 +746,17 @@ static void wire__cut_for_good__down_and_operations_told(void **state)
 	verbs_tuning.probe_ns = 5000000000;
 }
 
+/* Before a device is opened, which is for the credentials of then. */
+static void capability_drop(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	syscall(SYS_capget, &header, data);
+	data[0].effective &= ~(1u << CAP_IPC_LOCK);
+	syscall(SYS_capset, &header, data);
+}
+
 int main(void)
 {
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -671,11 +766,14 @@ int main(void)
 		cmocka_unit_test(open__every_allocation_fails_once__error_and_nothing_left),
 		WITH_PAIR(put__every_length__complete_is_visible_and_nothing_beside_it),
 		WITH_PAIR(get__every_length__bytes_as_they_are_and_nothing_beside_them),
+		WITH_PAIR(put__polled_while_another_is_parked__fd_not_readable),
+		WITH_PAIR(put__parked_while_under_way__fd_readable_until_all_are_told),
 		WITH_PAIR(put__nothing_and_past_the_end__zero_and_erange),
 		WITH_PAIR(put__more_than_room__in_order_and_each_told_once),
 		WITH_PAIR(put__from_the_side_that_accepted__works),
 		WITH_PAIR(atomic__add_and_swap__old_value_and_new_memory),
 		WITH_PAIR(expose__longer_than_a_registration__chunks),
+		WITH_PAIR(expose__users_limit_reached__enospc_says_so_and_buffers_are_copied),
 		WITH_PAIR(remote_open__not_a_key__einval),
 		WITH_PAIR(remote_open__without_the_pass__nothing_lands),
 		WITH_PAIR(hide__then_access__estale_and_nothing_lands),
@@ -689,8 +787,10 @@ int main(void)
 		WITH_PAIR(wire__cut_for_good__down_and_operations_told),
 	};
 	struct transport *second = NULL;
-	int err = ops->open("rxe1", &second);
+	int err;
 
+	capability_drop();
+	err = ops->open("rxe1", &second);
 	if (err < 0) {
 		printf("skipped: %s\n", error_text());
 		return 77;

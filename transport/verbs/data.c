@@ -97,6 +97,7 @@ void verbs_operation_free(struct operation *operation)
 	struct transport_remote *remote = operation->remote;
 	struct transport_link *link = operation->link;
 
+	link->transport->untold--;
 	remote->operations--;
 	if (remote->closed && remote->operations == 0)
 		free(remote);
@@ -534,6 +535,11 @@ uint64_t verbs_data_tick(struct data *data, uint64_t now)
 
 /* ---- operations ---- */
 
+static bool transport_armed(const struct transport *transport)
+{
+	return transport->queue[QUEUE_DATA].armed;
+}
+
 static int start(struct transport_remote *remote, const struct operation *is)
 {
 	struct transport_link *link = remote->link;
@@ -554,6 +560,7 @@ static int start(struct transport_remote *remote, const struct operation *is)
 	operation->remote = remote;
 	remote->operations++;
 	link->untold++;
+	link->transport->untold++;
 	TAILQ_INSERT_TAIL(&data->operations, operation, queue);
 	if (!data->next)
 		data->next = operation;
@@ -561,6 +568,9 @@ static int start(struct transport_remote *remote, const struct operation *is)
 		finish(data, operation, -ESTALE);
 	else
 		run(data);
+	/* Who put it may never wait for it: what it waits for has to wake somebody. */
+	if (data->next && data->state == DATA_UP && !transport_armed(link->transport))
+		verbs_wake(link->transport);
 	return 0;
 }
 

@@ -181,12 +181,17 @@ static int queues_open(struct transport *transport)
 	fcntl(transport->channel->fd, F_SETFD, FD_CLOEXEC);
 	fcntl(transport->verbs->async_fd, F_SETFL, O_NONBLOCK);
 	fcntl(transport->verbs->async_fd, F_SETFD, FD_CLOEXEC);
-	if (!alloc_fault_point())
-		transport->cq = library->create_cq(
-			transport->verbs,
-			transport->device.max_cqe < CQ_FIRST ? transport->device.max_cqe : CQ_FIRST,
-			NULL, transport->channel, 0);
-	return transport->cq ? 0 : resource_error(transport, "completion queue");
+	for (int i = 0; i < QUEUE_COUNT; i++) {
+		if (!alloc_fault_point())
+			transport->queue[i].cq = library->create_cq(
+				transport->verbs,
+				transport->device.max_cqe < CQ_FIRST ? transport->device.max_cqe :
+								       CQ_FIRST,
+				&transport->queue[i], transport->channel, 0);
+		if (!transport->queue[i].cq)
+			return resource_error(transport, "completion queue");
+	}
+	return 0;
 }
 
 static int listener_open(struct transport *transport, const struct verbs_address *address)
@@ -266,10 +271,14 @@ void verbs_free(struct transport *transport)
 		verbs_memory_hide(LIST_FIRST(&transport->exposures));
 	free(transport->link);
 	free(transport->pair);
-	if (transport->cq_events)
-		library->ack_cq_events(transport->cq, transport->cq_events);
-	if (transport->cq)
-		library->destroy_cq(transport->cq);
+	for (int i = 0; i < QUEUE_COUNT; i++) {
+		struct queue *queue = &transport->queue[i];
+
+		if (queue->events)
+			library->ack_cq_events(queue->cq, queue->events);
+		if (queue->cq)
+			library->destroy_cq(queue->cq);
+	}
 	if (transport->channel)
 		library->destroy_channel(transport->channel);
 	if (transport->pd)

@@ -49,7 +49,12 @@ struct happened {
 	struct hello hello;
 };
 
-/* ---- room in the completion queue ---- */
+/* ---- room in the completion queues ---- */
+
+static struct queue *queue_of(const struct pair *pair)
+{
+	return &pair->transport->queue[pair->kind == PAIR_CONTROL ? QUEUE_CONTROL : QUEUE_DATA];
+}
 
 static uint32_t pair_posts(const struct pair *pair)
 {
@@ -67,14 +72,15 @@ static uint32_t pair_posts(const struct pair *pair)
 static int room_take(struct pair *pair)
 {
 	struct transport *transport = pair->transport;
-	uint32_t needed = transport->cq_room + pair_posts(pair);
-	uint32_t max = (uint32_t)transport->device.max_cqe, size = (uint32_t)transport->cq->cqe;
+	struct queue *queue = queue_of(pair);
+	uint32_t needed = queue->room + pair_posts(pair);
+	uint32_t max = (uint32_t)transport->device.max_cqe, size = (uint32_t)queue->cq->cqe;
 	char device[VERBS_REASON_MAX];
 
 	if (needed > size) {
 		size = 2 * size > needed ? 2 * size : needed;
 		size = size > max ? max : size;
-		if (needed > size || transport->library->resize_cq(transport->cq, (int)size) != 0) {
+		if (needed > size || transport->library->resize_cq(queue->cq, (int)size) != 0) {
 			verbs_device_text(transport, device, sizeof(device));
 			return error_set(
 				-ENOSPC,
@@ -83,7 +89,7 @@ static int room_take(struct pair *pair)
 				device, needed, max);
 		}
 	}
-	transport->cq_room = needed;
+	queue->room = needed;
 	pair->counted = true;
 	return 0;
 }
@@ -153,7 +159,7 @@ void verbs_pair_fini(struct pair *pair)
 		return;
 	verbs_pair_close(pair);
 	if (pair->counted)
-		transport->cq_room -= pair_posts(pair);
+		queue_of(pair)->room -= pair_posts(pair);
 	if (pair->index < transport->pair_size && transport->pair[pair->index] == pair)
 		transport->pair[pair->index] = NULL;
 	pair->transport = NULL;
@@ -176,8 +182,8 @@ static int qp_open(struct pair *pair)
 {
 	struct transport *transport = pair->transport;
 	struct ibv_pd *pd = pair->kind == PAIR_CONTROL ? transport->pd : transport->data_pd;
-	struct ibv_qp_init_attr attr = { .send_cq = transport->cq,
-					 .recv_cq = transport->cq,
+	struct ibv_qp_init_attr attr = { .send_cq = queue_of(pair)->cq,
+					 .recv_cq = queue_of(pair)->cq,
 					 .qp_type = IBV_QPT_RC };
 	char device[VERBS_REASON_MAX];
 

@@ -2,7 +2,7 @@
 /*
  * verbs.c -- the transport over RDMA devices: poll, park, the end
  *
- * poll() reads the completion queue. It looks at epoll (the connection manager, the device, the timer)
+ * poll() reads the completion queues. It looks at epoll (the connection manager, the device, the timer)
  * when it slept, and otherwise now and then; what it misses keeps fd() readable, so that the next
  * sleep is short.
  */
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define LOOK_EVENTS 8
-#define LOOK_NS (50 * NS_PER_US)
+#define LOOK_NS NS_PER_MS
 #define CQ_EVENTS_BATCH 64
 
 struct verbs_tuning verbs_tuning = {
@@ -85,11 +85,15 @@ static void cq_events_take(struct transport *transport)
 	struct ibv_cq *cq;
 	void *context;
 
-	while (transport->library->get_cq_event(transport->channel, &cq, &context) == 0)
-		transport->cq_events++;
-	if (transport->cq_events >= CQ_EVENTS_BATCH) {
-		transport->library->ack_cq_events(transport->cq, transport->cq_events);
-		transport->cq_events = 0;
+	transport->fired = false;
+	while (transport->library->get_cq_event(transport->channel, &cq, &context) == 0) {
+		struct queue *queue = context;
+
+		queue->armed = false;
+		if (++queue->events < CQ_EVENTS_BATCH)
+			continue;
+		transport->library->ack_cq_events(queue->cq, queue->events);
+		queue->events = 0;
 	}
 }
 
@@ -135,6 +139,8 @@ static void look(struct transport *transport)
 
 	transport->look_due = false;
 	n = epoll_wait(transport->epoll, event, LOOK_EVENTS, 0);
+	if (n > 0)
+		transport->took = true;
 	for (int i = 0; i < n; i++)
 		switch ((enum watch_kind)event[i].data.u32) {
 		case WATCH_CQ:
@@ -265,14 +271,27 @@ static bool batch_event(struct transport *transport, struct transport_event *ret
 	return false;
 }
 
-/* False: the completion queue is empty. */
+/*
+ * False: the completion queues are empty. What is found in an armed queue made fd() readable, or
+ * will.
+ */
 static bool batch_read(struct transport *transport)
 {
-	int n = ibv_poll_cq(transport->cq, VERBS_BATCH, transport->batch);
+	transport->batch_next = transport->batch_count = 0;
+	for (int i = 0; i < QUEUE_COUNT; i++) {
+		struct queue *queue = &transport->queue[i];
+		int n = ibv_poll_cq(queue->cq, VERBS_BATCH, transport->batch);
 
-	transport->batch_next = 0;
-	transport->batch_count = n > 0 ? (unsigned)n : 0;
-	return n > 0;
+		if (n <= 0)
+			continue;
+		transport->batch_count = (unsigned)n;
+		if (queue->armed)
+			transport->took = transport->fired = true;
+		queue->armed = false;
+		transport->look_due = false;
+		return true;
+	}
+	return false;
 }
 
 static bool poll_event(struct transport *transport, struct transport_event *ret_event)
@@ -297,10 +316,13 @@ static bool poll_event(struct transport *transport, struct transport_event *ret_
 	}
 }
 
-static void wake_ring(struct transport *transport)
+void verbs_wake(struct transport *transport)
 {
 	uint64_t one = 1;
 
+	if (transport->rung)
+		return;
+	transport->rung = true;
 	while (write(transport->wake, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
@@ -318,29 +340,53 @@ static int verbs_poll(struct transport *transport, struct transport_event *ret_e
 		transport->parked = NULL;
 	if (!poll_event(transport, &event))
 		return -EAGAIN;
-	if (transport->parked) {
+	if (transport->parked && transport->took) {
 		transport->parked = NULL;
-		wake_ring(transport);
+		verbs_wake(transport);
 	}
 	*ret_event = event;
 	return 0;
 }
 
-/* Armed first, then read: what comes in between is found by one or the other. */
-static bool verbs_park(struct transport *transport)
+static void wake_silence(struct transport *transport)
 {
 	uint64_t count;
 
+	if (!transport->rung)
+		return;
+	transport->rung = false;
 	while (read(transport->wake, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
+}
+
+static bool queues_arm(struct transport *transport)
+{
+	if (transport->fired)
+		cq_events_take(transport);
+	for (int i = 0; i < QUEUE_COUNT; i++) {
+		struct queue *queue = &transport->queue[i];
+
+		if (queue->armed || (i == QUEUE_DATA && transport->untold == 0))
+			continue;
+		if (ibv_req_notify_cq(queue->cq, 0) != 0)
+			return false;
+		queue->armed = true;
+	}
+	return true;
+}
+
+/* Armed first, then read: what comes in between is found by one or the other. */
+static bool verbs_park(struct transport *transport)
+{
+	wake_silence(transport);
 	held_return(transport);
-	cq_events_take(transport);
 	transport->look_due = true;
 	if (!TAILQ_EMPTY(&transport->due_now) || !TAILQ_EMPTY(&transport->due_down) ||
 	    !TAILQ_EMPTY(&transport->done) || transport->batch_next < transport->batch_count)
 		return false;
-	if (ibv_req_notify_cq(transport->cq, 0) != 0 || batch_read(transport))
+	if (!queues_arm(transport) || batch_read(transport))
 		return false;
+	transport->took = false;
 	transport->parked = thread_name();
 	return true;
 }

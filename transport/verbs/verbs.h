@@ -16,6 +16,9 @@
  * Credits: each fragment says how many of the peer's fragments were consumed so far. Data leaves one
  * credit for a fragment that says nothing else, so that both sides can always be told of room.
  *
+ * Completions of data pairs have a queue of their own, which is armed only by a thread that goes to sleep
+ * while operations are under way: whoever waits for one polls, and nobody else is woken by it.
+ *
  * Is the peer alive? A write of no bytes is acknowledged by its device, even while its process is
  * stopped; when nothing is heard for a while, one is sent.
  *
@@ -24,7 +27,7 @@
  *   2. A completion names its pair by index and serial; one with an old serial counts for nothing.
  *   3. Completions of a pair come in the order of its posts, and one that succeeded stands for all
  *      before it.
- *   4. cq_room covers every post of every pair, so the completion queue never overflows.
+ *   4. a queue's room covers every post of its pairs, so that it never overflows
  *   5. A link that was closed is freed when all its operations have been told of.
  */
 #ifndef TRANSPORT_VERBS_VERBS_H
@@ -44,8 +47,8 @@
 #define VERBS_RING_SIZE (256u << 10)   /* bytes of them */
 #define VERBS_QUEUE_MAX 128	       /* posts of a pair under way */
 #define VERBS_OPERATION_MAX 256	       /* one-sided operations of a link under way */
-#define VERBS_BOUNCE_SIZE (256u << 10) /* registered memory for short ones */
-#define VERBS_BOUNCE_MAX (32u << 10)   /* the longest of them */
+#define VERBS_BOUNCE_SIZE (512u << 10) /* registered memory for short ones */
+#define VERBS_BOUNCE_MAX (64u << 10)   /* the longest of them */
 #define VERBS_REGISTERED_MAX 8	       /* operations of a link whose buffer is registered */
 #define VERBS_CHUNK_MAX 8	       /* registrations of one exposure */
 #define VERBS_ACCEPTING_MAX 64	       /* requests that are not connected yet; more are refused */
@@ -168,7 +171,7 @@ struct pair {
 	enum pair_kind kind;
 	uint32_t serial;       /* of this queue pair, not used twice */
 	uint16_t index;	       /* in transport->pair */
-	bool counted;	       /* in cq_room */
+	bool counted;	       /* in its queue's room */
 	struct rdma_cm_id *id; /* owned; NULL: none */
 	uint32_t inline_max;
 	uint64_t pass;		   /* of the peer; goes with a data pair's request */
@@ -295,6 +298,15 @@ struct transport_exposure {
 	struct ibv_mr *mr[VERBS_CHUNK_MAX]; /* owned */
 };
 
+enum queue_kind { QUEUE_CONTROL, QUEUE_DATA, QUEUE_COUNT };
+
+struct queue {
+	struct ibv_cq *cq; /* owned */
+	uint32_t room;	   /* posts of its pairs */
+	bool armed;	   /* nothing was found in it since it was */
+	unsigned events;   /* to be acknowledged */
+};
+
 struct transport {
 	const struct verbs_library *library;
 	struct rdma_event_channel *events; /* owned, and all until epoll */
@@ -302,7 +314,7 @@ struct transport {
 	struct ibv_context *verbs; /* borrows from listener */
 	struct ibv_pd *pd, *data_pd;
 	struct ibv_comp_channel *channel;
-	struct ibv_cq *cq;
+	struct queue queue[QUEUE_COUNT];
 	int epoll, timer, wake; /* owned */
 	struct ibv_device_attr device;
 	struct sockaddr_storage address;
@@ -311,8 +323,10 @@ struct transport {
 	uint64_t look_at;
 	bool look_due;	    /* slept, and nothing was found yet that explains why it ended */
 	const void *parked; /* names the thread that sleeps, or will; NULL: nobody */
-	unsigned cq_events; /* to be acknowledged */
-	uint32_t cq_room;   /* posts of all pairs */
+	bool rung;	    /* wake is readable */
+	bool fired;	    /* an event of a queue may be there to be taken */
+	bool took;	    /* something of what made fd() readable, since it was parked */
+	unsigned untold;    /* operations of all links */
 	uint32_t serial;
 	unsigned closing, dead, accepting;
 
@@ -334,6 +348,8 @@ struct transport {
 
 /* Wakes us at this time, or earlier. */
 void verbs_timer_want(struct transport *transport, uint64_t at);
+/* Makes fd() readable: somebody is to poll. */
+void verbs_wake(struct transport *transport);
 /* "device rxe0, port 1, GID ...": for texts. */
 void verbs_device_text(const struct transport *transport, char *ret_text, size_t size);
 
