@@ -104,6 +104,18 @@ static void line_end(struct report *report)
 	report->line = false;
 }
 
+void report_commit(struct report *report)
+{
+	json_t *document;
+
+	if (!report->options->json)
+		return;
+	document = json_pack("{s:s}", "state", "committing");
+	tool_json_print(document);
+	fflush(stdout);
+	json_decref(document);
+}
+
 void report_moved(struct report *report, const struct place *place, struct qmp *qmp)
 {
 	double now_ms = (double)clock_wall_ns() / 1e6;

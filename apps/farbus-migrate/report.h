@@ -16,6 +16,8 @@ struct report {
 void report_start(struct report *report);
 /* Prints something once a second, on a terminal more often. */
 void report_tick(struct report *report, const struct place *place, struct qmp *qmp);
+/* QEMU has let go of the guest; the destination is about to be told. */
+void report_commit(struct report *report);
 void report_moved(struct report *report, const struct place *place, struct qmp *qmp);
 void report_stayed(struct report *report, const char *status);
 

@@ -255,7 +255,10 @@ static int stay(struct source *source)
 static int commit(struct source *source)
 {
 	enum talk_word word = TALK_NOTHING;
-	int err = talk_say(&source->talk, source->ran ? TALK_COMMIT_RUN : TALK_COMMIT_PAUSED);
+	int err;
+
+	report_commit(&source->report);
+	err = talk_say(&source->talk, source->ran ? TALK_COMMIT_RUN : TALK_COMMIT_PAUSED);
 
 	if (err == 0)
 		err = talk_hear(&source->talk, TALK_READY, MIGRATE_COMMIT_MS, &word);
