@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * maps.c -- reading /proc/self/maps
+ * maps.c -- reading /proc/self/maps; other memory in the place of what is mapped
  *
  * Invariant: lines come in the order of addresses; they are read one at a time, and a mapping that
  * changes meanwhile may be seen as it was or as it is.
@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define LINE_SIZE 512
 
@@ -86,4 +89,11 @@ int maps_writable(const void *start, size_t len)
 	err = walk(file, at, at + len);
 	fclose(file);
 	return err;
+}
+
+int maps_replace(void *va, size_t len, int prot, int flags, int fd, off_t off)
+{
+	long map = syscall(SYS_mmap, va, len, prot, flags | MAP_FIXED, fd, off);
+
+	return map == -1 ? -errno : 0;
 }

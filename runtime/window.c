@@ -13,6 +13,7 @@
  */
 #include "base/counter.h"
 #include "base/error.h"
+#include "base/maps.h"
 #include "runtime/instance.h"
 #include <errno.h>
 #include <string.h>
@@ -52,10 +53,9 @@ static int extent_tombstone(struct farbus_region *region, const struct window_ex
 {
 	if (!(extent->flags & WINDOW_MADE))
 		return 0;
-	if (mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
-		 MAP_SHARED | MAP_FIXED, region->farbus->tombstone, 0) == MAP_FAILED)
-		return -errno;
-	return 0;
+	return maps_replace(extent_pointer(extent), extent->len,
+			    (int)(extent->flags & WINDOW_PROT_MASK), MAP_SHARED,
+			    region->farbus->tombstone, 0);
 }
 
 int window_tombstone_locked(struct farbus_region *region)
@@ -68,15 +68,16 @@ int window_tombstone_locked(struct farbus_region *region)
 
 static int extent_remap(struct farbus_region *region, const struct window_extent *extent)
 {
-	void *map;
+	int err;
 
 	if (!(extent->flags & WINDOW_MADE))
 		return 0;
-	map = mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
-		   MAP_SHARED | MAP_FIXED, region->fd, (off_t)(region->mem_off + extent->off));
-	if (map == MAP_FAILED)
-		return -errno;
-	madvise(map, extent->len, MADV_DONTFORK);
+	err = maps_replace(extent_pointer(extent), extent->len,
+			   (int)(extent->flags & WINDOW_PROT_MASK), MAP_SHARED, region->fd,
+			   (off_t)(region->mem_off + extent->off));
+	if (err < 0)
+		return err;
+	madvise(extent_pointer(extent), extent->len, MADV_DONTFORK);
 	return 0;
 }
 
@@ -91,20 +92,17 @@ int window_remap_locked(struct farbus_region *region)
 /* What is stored from now on is in a copy of the page that nobody else sees. */
 static int extent_detach(struct farbus_region *region, const struct window_extent *extent)
 {
-	void *map;
-
 	if (!(extent->flags & WINDOW_MADE))
 		return 0;
 	if (extent->flags & WINDOW_FENCE)
 		return mprotect(extent_pointer(extent), extent->len, PROT_NONE) < 0 ? -errno : 0;
 	if (region->fd < 0)
 		return 0;
-	map = mmap(extent_pointer(extent), extent->len, (int)(extent->flags & WINDOW_PROT_MASK),
-		   MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, region->fd,
-		   (off_t)(region->mem_off + extent->off));
-	if (map == MAP_FAILED)
+	if (maps_replace(extent_pointer(extent), extent->len,
+			 (int)(extent->flags & WINDOW_PROT_MASK), MAP_PRIVATE | MAP_NORESERVE,
+			 region->fd, (off_t)(region->mem_off + extent->off)) < 0)
 		return mprotect(extent_pointer(extent), extent->len, PROT_READ) < 0 ? -errno : 0;
-	madvise(map, extent->len, MADV_DONTFORK);
+	madvise(extent_pointer(extent), extent->len, MADV_DONTFORK);
 	return 0;
 }
 

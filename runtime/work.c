@@ -8,6 +8,7 @@
 #include "base/counter.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/maps.h"
 #include "runtime/instance.h"
 #include "transport/copy.h"
 #include <errno.h>
@@ -25,9 +26,12 @@ static int memory_tombstone(struct farbus_region *region)
 {
 	int err = window_tombstone_locked(region);
 
-	if (region->map && mmap(region->map, region->map_len, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_FIXED, region->farbus->tombstone, 0) == MAP_FAILED)
-		err = -errno;
+	if (region->map) {
+		int one = maps_replace(region->map, region->map_len, PROT_READ | PROT_WRITE,
+				       MAP_SHARED, region->farbus->tombstone, 0);
+
+		err = one < 0 ? one : err;
+	}
 	if (err < 0)
 		log_error("region %llx: cannot take its memory out of the address space: %s; raise "
 			  "vm.max_map_count",
@@ -75,18 +79,20 @@ static int mapping_replace(struct farbus_region *region)
 {
 	int prot = PROT_READ | (region->rights & FARBUS_W ? PROT_WRITE : 0);
 	uint64_t skew = region->mem_off % region->map_unit;
+	int err;
 
 	if (region->map) {
-		if (mmap(region->map, region->map_len, prot, MAP_SHARED | MAP_FIXED, region->fd,
-			 (off_t)(region->mem_off - skew)) == MAP_FAILED)
-			return -errno;
+		err = maps_replace(region->map, region->map_len, prot, MAP_SHARED, region->fd,
+				   (off_t)(region->mem_off - skew));
+		if (err < 0)
+			return err;
 		madvise(region->map, region->map_len, MADV_DONTFORK);
 	}
 	if (region->lane) {
-		if (mmap(region->lane, region->map_unit, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, region->fd,
-			 (off_t)region->control_off) == MAP_FAILED)
-			return -errno;
+		err = maps_replace(region->lane, region->map_unit, PROT_READ | PROT_WRITE,
+				   MAP_SHARED, region->fd, (off_t)region->control_off);
+		if (err < 0)
+			return err;
 		madvise(region->lane, region->map_unit, MADV_DONTFORK);
 	}
 	return 0;
@@ -209,21 +215,21 @@ static int work_force(struct farbus_region *region)
 static int mapping_detach(struct farbus_region *region)
 {
 	int prot = PROT_READ | (region->rights & FARBUS_W ? PROT_WRITE : 0);
-	int flags = MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED;
+	int flags = MAP_PRIVATE | MAP_NORESERVE;
 	uint64_t skew = region->mem_off % region->map_unit;
 
 	if (region->fd < 0)
 		return 0;
 	if (region->map) {
-		if (mmap(region->map, region->map_len, prot, flags, region->fd,
-			 (off_t)(region->mem_off - skew)) == MAP_FAILED &&
+		if (maps_replace(region->map, region->map_len, prot, flags, region->fd,
+				 (off_t)(region->mem_off - skew)) < 0 &&
 		    mprotect(region->map, region->map_len, PROT_READ) < 0)
 			return -errno;
 		madvise(region->map, region->map_len, MADV_DONTFORK);
 	}
 	if (region->lane) {
-		if (mmap(region->lane, region->map_unit, PROT_READ | PROT_WRITE, flags, region->fd,
-			 (off_t)region->control_off) == MAP_FAILED &&
+		if (maps_replace(region->lane, region->map_unit, PROT_READ | PROT_WRITE, flags,
+				 region->fd, (off_t)region->control_off) < 0 &&
 		    mprotect(region->lane, region->map_unit, PROT_READ) < 0)
 			return -errno;
 		madvise(region->lane, region->map_unit, MADV_DONTFORK);
