@@ -49,6 +49,23 @@ static void *forward_thread(void *arg)
 	return NULL;
 }
 
+/* Somebody else has to be able to write all of it. */
+static int ram_check(const struct dest *dest)
+{
+	for (uint32_t i = 0; i < dest->ram_count; i++)
+		if (dest->ram[i].fd < 0)
+			return error_set(-ENOTSUP,
+					 "RAM %s is private memory, or a memfd that cannot be "
+					 "told apart: start this QEMU with a memory backend "
+					 "that has share=on, or give --ram",
+					 dest->ram[i].name);
+	if (dest->ram_count == 0)
+		return error_set(-ENOTSUP,
+				 "this QEMU has no memory backend: give it -object "
+				 "memory-backend-file,share=on,... and -machine memory-backend=");
+	return 0;
+}
+
 static int qemu_prepare(struct dest *dest)
 {
 	char status[32];
@@ -66,12 +83,7 @@ static int qemu_prepare(struct dest *dest)
 		err = capability_set(&dest->qmp, "return-path", true);
 	if (err == 0)
 		err = ram_find(&dest->qmp, dest->options, dest->ram, &dest->ram_count);
-	if (err == 0 && dest->ram_count == 0)
-		err = error_set(
-			-ENOTSUP,
-			"this QEMU has no memory backend: its RAM is private. Give it "
-			"-object memory-backend-file,share=on,... and -machine memory-backend=");
-	return err;
+	return err < 0 ? err : ram_check(dest);
 }
 
 static int qemu_connect(struct dest *dest)

@@ -239,11 +239,6 @@ static int ram_offer(struct talk *talk, const struct ram *ram, uint32_t count)
 		char name[FARBUS_NAME_MAX];
 		int err;
 
-		if (ram[i].fd < 0)
-			return error_set(-ENOTSUP,
-					 "RAM %s is private memory: start this QEMU with a "
-					 "memory backend that has share=on",
-					 ram[i].name);
 		talk->table[i] =
 			(struct talk_ram){ "", ram[i].len, ram[i].dev, ram[i].ino, ram[i].zero };
 		memcpy(talk->table[i].name, ram[i].name, RAM_NAME_MAX);

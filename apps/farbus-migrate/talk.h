@@ -44,7 +44,7 @@ struct talk {
 	int broken; /* atomic: why nothing more can be said, or 0 */
 };
 
-/* Joins the other side, which has to come within options->wait_s. ram: dest's; offered. */
+/* Joins the other side, which has to come within options->wait_s. ram: of dest, shared: offered. */
 int talk_open(const struct options *options, const struct ram *ram, uint32_t ram_count,
 	      struct talk *ret_talk);
 void talk_close(struct talk *talk);

@@ -103,13 +103,14 @@ port_free()
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# dest NAME OPTION...; source NAME OPTION...: the two ends, as $dest_pid and $source_pid.
+# dest NAME OPTION...; source_ NAME OPTION...: the two ends, as $dest_pid and $source_pid. With
+# MIGRATE_HOSTS they take one another for different hosts.
 dest()
 {
 	local name=$1
 	shift
 	port=$(port_free)
-	"$migrate" dest --qmp "$work/$name.qmp" --join "127.0.0.1:$port" "$@" \
+	FARBUS_NODE=${MIGRATE_HOSTS:+new} "$migrate" dest --qmp "$work/$name.qmp" --join "127.0.0.1:$port" "$@" \
 		>"$work/dest.json" 2>"$work/dest.log" &
 	dest_pid=$!
 	pids+=("$dest_pid")
@@ -119,7 +120,7 @@ source_()
 {
 	local name=$1
 	shift
-	"$migrate" source --qmp "$work/$name.qmp" --join "127.0.0.1:$port" --json "$@" \
+	FARBUS_NODE=${MIGRATE_HOSTS:+old} "$migrate" source --qmp "$work/$name.qmp" --join "127.0.0.1:$port" --json "$@" \
 		>"$work/source.json" 2>"$work/source.log" &
 	source_pid=$!
 	pids+=("$source_pid")
