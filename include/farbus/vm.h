@@ -74,7 +74,8 @@ struct farbus_vm_dirty {
 	void *log;
 };
 
-#define FARBUS_VM_SCAN 0x1u /* find what this process writes by itself (Linux 6.7, no privilege) */
+#define FARBUS_VM_SCAN \
+	0x1u /* find what this process writes by itself (Linux 6.7, no privilege), not what peers or devices write */
 #define FARBUS_VM_ZERO 0x2u /* destination: the slots hold zeros, so that zeros need not be sent */
 
 struct farbus_vm_conf {
