@@ -74,8 +74,11 @@ struct farbus_vm_dirty {
 	void *log;
 };
 
-#define FARBUS_VM_SCAN \
-	0x1u /* find what this process writes by itself (Linux 6.7, no privilege), not what peers or devices write */
+/*
+ * Find what this process writes by itself (Linux 6.7, no privilege); what peers write one-sided, or
+ * devices, is not seen: for these there are logs.
+ */
+#define FARBUS_VM_SCAN 0x1u
 #define FARBUS_VM_ZERO 0x2u /* destination: the slots hold zeros, so that zeros need not be sent */
 
 struct farbus_vm_conf {
@@ -89,7 +92,7 @@ struct farbus_vm_conf {
 	uint32_t downtime_ms; /* longest predicted pause; 0: 300 */
 	uint32_t round_max;   /* 0: 64 */
 	uint64_t bandwidth;   /* bytes per second while the guest runs; 0: no limit */
-	uint32_t timeout_ms;  /* of each answer of the other side; 0: the default */
+	uint32_t timeout_ms;  /* of each answer of the other side; 0: 30000 */
 };
 
 struct farbus_vm;
