@@ -489,7 +489,7 @@ static bool ready_event(struct transport *transport, struct transport_event *ret
 	return true;
 }
 
-/* UCX has nothing more for now. */
+/* UCX has no event left. */
 static void idle_run(struct transport *transport)
 {
 	struct transport_link *link;
